@@ -1,0 +1,61 @@
+//! Evidence and verdicts: a judge computes, it never weighs.
+//!
+//! A piece of evidence is a list of signed statements. The verdict is a pure function of it that
+//! any stranger can run and that never finds an honest party guilty, whoever conspires. Each scheme
+//! brings the functions for its own kinds.
+
+use minicbor::{Decode, Encode};
+
+use crate::id::PeerId;
+use crate::wire::Bounded;
+
+/// The most statements in one piece of evidence.
+pub const STATEMENTS_MAX: usize = 64;
+
+/// What kind of misdeed is shown (protocol book §26.7).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum EvidenceKind {
+    /// Two histories of one party's audit log.
+    #[n(0)]
+    LogFork,
+    /// Two different requests under one identity.
+    #[n(1)]
+    RequestFork,
+    /// NetPay: two reserves of one payer over the same units.
+    #[n(2)]
+    DoubleReserve,
+    /// NetPay: a payee claims beyond its own release.
+    #[n(3)]
+    ClaimBeyondRelease,
+}
+
+/// The bytes of one signed statement, as received.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+#[cbor(transparent)]
+pub struct StatementBytes(#[cbor(n(0), with = "minicbor::bytes")] pub Vec<u8>);
+
+/// A piece of evidence: what is shown, against whom, and the statements that show it.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Evidence {
+    /// What kind of misdeed.
+    #[n(0)]
+    pub kind: EvidenceKind,
+    /// Who is accused. The verdict may find somebody else guilty, or nobody.
+    #[n(1)]
+    pub accused: PeerId,
+    /// The signed statements.
+    #[n(2)]
+    pub statements: Bounded<StatementBytes, STATEMENTS_MAX>,
+}
+
+/// What a verdict function finds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+pub enum Verdict {
+    /// This party signed what no honest party signs.
+    #[n(0)]
+    Guilty(#[n(0)] PeerId),
+    /// The statements do not show it.
+    #[n(1)]
+    Insufficient,
+}

@@ -1,0 +1,64 @@
+//! A request: who asks, under which id, for what.
+
+use farthing_core::hash::{Purpose, hash};
+use farthing_core::id::{PeerId, RequestId};
+use farthing_core::sign::Statement;
+use farthing_core::time::{Span, Time};
+use minicbor::{Decode, Encode};
+
+/// How long after it was made a request may still be sent, and how long its reply is kept at
+/// least: 7 days. An older one is refused before it is looked at, so a reply may be forgotten
+/// without the request ever being carried out twice.
+pub const REQUEST_HORIZON: Span = Span::from_days(7);
+
+/// What a sender signs: an id of its own choosing, and what it asks for.
+///
+/// The id is written down before the request is first sent and used again for every repeat, so
+/// that a lost answer never costs money twice.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct RequestBody {
+    /// Chosen by the sender, ordered in time ([`farthing_core::id::timed`]).
+    #[n(0)]
+    pub id: RequestId,
+    /// Whom the sender asks: the receiver's key. A request forwarded to another says nothing there.
+    #[n(1)]
+    pub to: PeerId,
+    /// Which message this is, in the receiver's numbering.
+    #[n(2)]
+    pub kind: u16,
+    /// The canonical bytes of the message.
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub message: Vec<u8>,
+}
+
+impl Statement for RequestBody {
+    const KIND: u16 = 0x0001;
+}
+
+/// A request whose sender is known: its signature held, or it came over an authenticated session.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// Who asks.
+    pub sender: PeerId,
+    /// Under which id.
+    pub id: RequestId,
+    /// Which message this is.
+    pub kind: u16,
+    /// The canonical bytes of the message.
+    pub message: Vec<u8>,
+}
+
+impl Request {
+    /// What tells a repeat from a contradiction: the hash of everything but the signature.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        hash(Purpose::Request, &[&self.sender.0, &self.id.0, &self.kind.to_be_bytes(), &self.message])
+    }
+
+    /// Whether the id's time is within [`REQUEST_HORIZON`] of `now` and not ahead of any honest clock.
+    #[must_use]
+    pub fn is_timely(&self, now: Time) -> bool {
+        let made = farthing_core::id::time_of(&self.id.0);
+        made <= now.after(farthing_core::time::SKEW) && now < made.after(REQUEST_HORIZON)
+    }
+}
