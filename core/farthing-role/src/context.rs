@@ -3,7 +3,7 @@
 use farthing_core::id::PeerId;
 use farthing_core::refusal::Refusal;
 use farthing_core::time::Time;
-use farthing_ledger::StoreFault;
+use farthing_ledger::{LedgerError, LedgerRefusal, StoreFault};
 
 use crate::records::{Records, Transaction};
 use crate::request::Request;
@@ -27,6 +27,21 @@ pub enum Halt {
     /// The store did not answer. The outcome of the whole batch is unknown; the process ends.
     #[error(transparent)]
     Store(#[from] StoreFault),
+}
+
+impl From<LedgerRefusal> for Halt {
+    fn from(why: LedgerRefusal) -> Self {
+        Self::Refused(why.into())
+    }
+}
+
+impl From<LedgerError> for Halt {
+    fn from(why: LedgerError) -> Self {
+        match why {
+            LedgerError::Refused(why) => why.into(),
+            LedgerError::Store(fault) => Self::Store(fault),
+        }
+    }
 }
 
 /// What handling a message gave: the reply, which leaves once the changes are durable and is stored
