@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable};
 use farthing_core::id::PeerId;
-use futures::StreamExt;
+use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt};
 use libp2p::Multiaddr;
 use libp2p_stream::{Control, IncomingStreams, OpenStreamError};
-use tokio::io::AsyncWriteExt;
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -22,11 +22,14 @@ use super::{
 /// The byte by which an accepting node tells that the stream has a seat. Without it the opener
 /// could not tell a stream dropped for want of room from one that fails later, with money on it.
 const WELCOME: u8 = 1;
+/// The byte that says there is none.
+const FULL: u8 = 0;
 /// How long saying the welcome may take.
 const WELCOME_TIME: Duration = Duration::from_secs(5);
-/// How often a stream that found no seat is opened anew, and the first pause in between.
-const OPEN_TRIES: u32 = 4;
-const OPEN_PAUSE: Duration = Duration::from_millis(25);
+/// How often a stream that was dropped without a word is opened anew, and the first pause before
+/// that. Libp2p hands arriving streams over one by one and drops those that arrive meanwhile.
+const REOPEN_TIMES: usize = 10;
+const REOPEN_PAUSE: Duration = Duration::from_millis(5);
 /// How long closing waits for the tasks.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 
@@ -112,13 +115,16 @@ impl Node {
         let open = async {
             let _turn = self.opens.acquire().await.map_err(|_| OpenError::Closed)?;
             self.connect(to, addresses).await?;
-            for attempt in 0..OPEN_TRIES {
-                tokio::time::sleep(OPEN_PAUSE * attempt).await;
-                if let Some(stream) = self.knock(to).await? {
-                    return Ok(PeerStream::new(peer, stream, None));
-                }
+            let pauses = ExponentialBuilder::new()
+                .with_min_delay(REOPEN_PAUSE)
+                .with_max_times(REOPEN_TIMES)
+                .with_jitter();
+            let knock = || self.knock(to);
+            match knock.retry(pauses).when(|failed| matches!(failed, Knock::Dropped)).await {
+                Ok(stream) => Ok(PeerStream::new(peer, stream, None)),
+                Err(Knock::Dropped) => Err(OpenError::TurnedAway),
+                Err(Knock::Failed(error)) => Err(error),
             }
-            Err(OpenError::TurnedAway)
         };
         tokio::time::timeout(OPEN_TIME, open).await.unwrap_or(Err(OpenError::TooSlow(OPEN_TIME)))
     }
@@ -148,18 +154,29 @@ impl Node {
         answer.await.unwrap_or(Err(OpenError::Closed))
     }
 
-    /// One try for a stream; `None` if the peer let it drop without a welcome.
-    async fn knock(&self, peer: libp2p::PeerId) -> Result<Option<libp2p::Stream>, OpenError> {
+    /// One try for a stream.
+    async fn knock(&self, peer: libp2p::PeerId) -> Result<libp2p::Stream, Knock> {
         let opened = self.control.clone().open_stream(peer, PAY_PROTOCOL).await;
-        let mut stream = match opened {
-            Ok(stream) => stream,
-            Err(OpenStreamError::UnsupportedProtocol(_)) => return Err(OpenError::OtherProtocol),
-            Err(error) => return Err(OpenError::Unreachable(error.to_string())),
-        };
+        let mut stream = opened.map_err(|error| {
+            Knock::Failed(match error {
+                OpenStreamError::UnsupportedProtocol(_) => OpenError::OtherProtocol,
+                error => OpenError::Unreachable(error.to_string()),
+            })
+        })?;
         let mut word = [0];
-        let heard = futures::AsyncReadExt::read_exact(&mut stream, &mut word).await;
-        Ok((heard.is_ok() && word == [WELCOME]).then_some(stream))
+        match stream.read_exact(&mut word).await {
+            Ok(()) if word == [WELCOME] => Ok(stream),
+            Ok(()) => Err(Knock::Failed(OpenError::TurnedAway)),
+            Err(_) => Err(Knock::Dropped),
+        }
     }
+}
+
+/// Why one try brought no stream.
+enum Knock {
+    /// Not a word was said: worth another try.
+    Dropped,
+    Failed(OpenError),
 }
 
 impl fmt::Debug for Node {
@@ -174,14 +191,19 @@ async fn keep_door(
     seats: Arc<Seats>,
     queue: mpsc::Sender<PeerStream>,
 ) {
-    while let Some((peer, stream)) = incoming.next().await {
+    while let Some((peer, mut stream)) = incoming.next().await {
         let Some(peer) = identity::from_libp2p(&peer) else {
             tracing::debug!("turned away a peer without an Ed25519 key");
             continue;
         };
         match seats.take(peer) {
             Some(seat) => _ = tokio::spawn(welcome(peer, stream, seat, queue.clone())),
-            None => tracing::debug!(peer = %peer.short(), "turned away a stream: no seat is free"),
+            None => {
+                tracing::debug!(peer = %peer.short(), "turned away a stream: no seat is free");
+                // A courtesy that must not make us wait: unsaid, the opener asks again.
+                let _ = stream.write_all(&[FULL]).now_or_never();
+                let _ = stream.close().now_or_never();
+            }
         }
     }
 }
@@ -195,8 +217,8 @@ async fn welcome(
 ) {
     let mut stream = PeerStream::new(peer, stream, Some(seat));
     let told = tokio::time::timeout(WELCOME_TIME, async {
-        stream.write_all(&[WELCOME]).await?;
-        stream.flush().await
+        tokio::io::AsyncWriteExt::write_all(&mut stream, &[WELCOME]).await?;
+        tokio::io::AsyncWriteExt::flush(&mut stream).await
     });
     if matches!(told.await, Ok(Ok(()))) {
         // The queue is as long as there are seats, so this waits for nobody.

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::net::{IpAddr, TcpListener};
 
 use futures::StreamExt;
 use libp2p::core::transport::ListenerId;
@@ -51,6 +52,7 @@ impl Task {
     ) -> Result<Self, StartError> {
         let mut silent = HashSet::new();
         for address in listen {
+            check_free(address)?;
             let listener = swarm
                 .listen_on(address.clone())
                 .map_err(|error| cannot_listen(address.clone(), error))?;
@@ -235,6 +237,25 @@ fn why(error: DialError) -> OpenError {
             OpenError::Impostor { address: bare(address), obtained: from_libp2p(&obtained) }
         }
         error => OpenError::Unreachable(error.to_string()),
+    }
+}
+
+/// Refuses a TCP port somebody listens on already.
+///
+/// Libp2p shares its listening ports (`SO_REUSEPORT`, so that hole punching can dial from them),
+/// and two nodes of one user would silently get each other's visitors.
+fn check_free(address: &Multiaddr) -> Result<(), StartError> {
+    let parts: Vec<_> = address.iter().take(2).collect();
+    let ip: IpAddr = match parts.first() {
+        Some(Protocol::Ip4(ip)) => (*ip).into(),
+        Some(Protocol::Ip6(ip)) => (*ip).into(),
+        _ => return Ok(()),
+    };
+    match parts.get(1) {
+        Some(Protocol::Tcp(port)) if *port != 0 => TcpListener::bind((ip, *port))
+            .map(drop)
+            .map_err(|error| cannot_listen(address.clone(), TransportError::Other(error))),
+        _ => Ok(()),
     }
 }
 
