@@ -24,7 +24,7 @@ use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 pub use error::ContentError;
-pub use name::{FILE_NAME_BYTES_MAX, FileName, NameError, safe_name};
+pub use name::{FILE_NAME_BYTES_MAX, FileName, NameError, deceives, safe_name};
 pub use outboards::Outboards;
 pub use reader::PieceReader;
 pub use writer::{Accepted, PieceWriter};

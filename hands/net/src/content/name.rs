@@ -76,7 +76,8 @@ pub fn safe_name(name: &str) -> Result<FileName, NameError> {
 
 /// Characters that hide something: Unicode's controls, its bidirectional controls (Standard Annex
 /// 9, §2), zero-width and line-breaking characters, and tags.
-fn deceives(c: char) -> bool {
+#[must_use]
+pub fn deceives(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{FEFF}'

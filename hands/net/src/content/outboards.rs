@@ -9,6 +9,8 @@ use bao_tree::BaoTree;
 use bao_tree::io::sync::outboard_post_order;
 use farthing_core::id::ContentId;
 
+use crate::durable;
+
 use super::{CONTENT_BYTES_MAX, ContentError, GROUP, Manifest, PieceReader};
 
 /// How much of a file is read at a time while hashing.
@@ -128,7 +130,8 @@ impl Outboards {
 
     fn keep(&self, file: &File, from: &Path, manifest: &Manifest) -> Result<(), ContentError> {
         file.sync_all().map_err(ContentError::io("write", from))?;
-        rename_durably(from, &self.path(manifest))
+        let to = self.path(manifest);
+        durable::rename(from, &to).map_err(ContentError::io("write", &to))
     }
 }
 
@@ -143,16 +146,6 @@ fn open_plain(path: &Path) -> Result<(File, u64), ContentError> {
     let file = File::open(path).map_err(look)?;
     let now = file.metadata().map_err(look)?;
     if now.is_file() { Ok((file, now.len())) } else { Err(refuse()) }
-}
-
-/// Gives a file whose bytes are on the disk its final name, and returns once the name is too.
-pub(super) fn rename_durably(from: &Path, to: &Path) -> Result<(), ContentError> {
-    fs::rename(from, to).map_err(ContentError::io("rename to", to))?;
-    let dir = match to.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    };
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(ContentError::io("write", dir))
 }
 
 /// A file read in large steps, that tells how far it got.

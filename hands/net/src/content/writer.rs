@@ -8,7 +8,8 @@ use bao_tree::io::sync::{DecodeResponseIter, OutboardMut, WriteAt, valid_ranges}
 use bao_tree::io::{BaoContentItem, DecodeError, Parent};
 use bao_tree::ChunkRanges;
 
-use super::outboards::rename_durably;
+use crate::durable;
+
 use super::{
     CHUNKS_PER_PIECE, ContentError, ENCODED_PIECE_BYTES_MAX, FileName, Manifest, PIECE_BYTES,
 };
@@ -147,7 +148,7 @@ impl PieceWriter {
             return Err(ContentError::Exists(to));
         }
         self.data.sync_all().map_err(ContentError::io("write", &self.data_path))?;
-        rename_durably(&self.data_path, &to)?;
+        durable::rename(&self.data_path, &to).map_err(ContentError::io("write", &to))?;
         fs::remove_file(&self.outboard_path)
             .map_err(ContentError::io("remove", &self.outboard_path))?;
         Ok(to)
