@@ -27,6 +27,8 @@ pub enum Purpose {
     AuditCommitment,
     /// One row of the ledger's journal.
     Journal,
+    /// A step in the layout of a database.
+    Schema,
     /// A statement, where another names it.
     Statement,
 }
@@ -44,6 +46,7 @@ impl Purpose {
             Self::AuditEntry => b"farthing/v1/audit/entry",
             Self::AuditCommitment => b"farthing/v1/audit/commitment",
             Self::Journal => b"farthing/v1/journal",
+            Self::Schema => b"farthing/v1/schema",
             Self::Statement => b"farthing/v1/statement",
         }
     }
