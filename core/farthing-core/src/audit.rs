@@ -1,6 +1,6 @@
 //! The audit log: each party's own account of what it paid and was paid, which it cannot rewrite.
 //!
-//! Kelsey and Schneier (P2P metering, §4) have each user hash every transaction onto the last and
+//! Kelsey and Schneier (peer-to-peer metering) have each user hash every transaction onto the last and
 //! commit to the newest hash in every payment; the bank recomputes it at reconciliation. In their
 //! single log the order of payments in and out depends on which message arrived first, which the
 //! bank cannot know. We keep two sub-chains: what goes out is ordered by the owner's own sequence,

@@ -2,8 +2,8 @@
 //!
 //! HPKE (RFC 9180) in base mode with DHKEM(X25519, HKDF-SHA256), HKDF-SHA256 and
 //! ChaCha20-Poly1305. The papers encrypt with a bare public key and leave the sender's name and
-//! certificate in the clear (Kelsey and Schneier, §3; NetPay's `ID_A`), which tells every listener
-//! who pays. Here the sender and its signature go inside. A seal says nothing about who made it:
+//! certificate in the clear (Kelsey and Schneier's `ID_A` and `Cert_A`), which tells every
+//! listener who pays. Here the sender and its signature go inside. A seal says nothing about who made it:
 //! what is sealed is signed first, and names its reader.
 
 use core::fmt;

@@ -19,8 +19,8 @@ use crate::sign::SecretKey;
 /// How many words write a seed down.
 pub const WORDS: usize = 24;
 
-/// The longest text that is read as a phrase: BIP-39's words have eight letters at most.
-const PHRASE_MAX: usize = 1_024;
+/// The longest word that is looked up: BIP-39's English words have eight letters at most.
+const WORD_MAX: usize = 8;
 
 const SALT: &[u8; 16] = b"farthing/v1/seed";
 
@@ -130,16 +130,19 @@ impl Seed {
     /// # Errors
     /// [`SeedError`], which names the place and never the word.
     pub fn parse(phrase: &str) -> Result<Self, SeedError> {
-        // Text too long to be a phrase is counted, but neither copied nor looked up.
         let found = phrase.split_whitespace().count();
         if found != WORDS {
             return Err(SeedError::Count { found });
         }
-        if phrase.len() > PHRASE_MAX {
-            let word = phrase.split_whitespace().position(|word| word.len() > 8).map_or(WORDS, |at| at + 1);
-            return Err(SeedError::UnknownWord { word });
+        let mut lower = Zeroizing::new(String::with_capacity(WORDS * (WORD_MAX + 1)));
+        for (at, word) in phrase.split_whitespace().enumerate() {
+            if word.len() > WORD_MAX {
+                return Err(SeedError::UnknownWord { word: at + 1 });
+            }
+            lower.push_str(word);
+            lower.push(' ');
         }
-        let lower = Zeroizing::new(phrase.to_ascii_lowercase());
+        lower.make_ascii_lowercase();
         let mnemonic = Mnemonic::parse_in_normalized(Language::English, &lower).map_err(|why| match why {
             bip39::Error::BadWordCount(found) => SeedError::Count { found },
             bip39::Error::UnknownWord(at) => SeedError::UnknownWord { word: at.saturating_add(1) },
@@ -237,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_phrase_is_read_however_it_was_typed() {
-        let typed = format!("\n  {}\t\r\n", ART.to_uppercase().replace(' ', "   "));
+        let typed = format!("\n  {}\t\r\n", ART.to_uppercase().replace(' ', &" ".repeat(100)));
         assert_eq!(Seed::parse(&typed).unwrap().words().expose(), words().join(" "));
     }
 

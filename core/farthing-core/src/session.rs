@@ -6,8 +6,7 @@
 //! keys. So each handshake message carries, encrypted, a statement signed by the identity over both
 //! static keys, the sender's ephemeral key and the handshake so far, and names whom it is for: a
 //! static key that leaks is not enough to pose as its owner, and no statement fits a second
-//! handshake. Kelsey and Schneier (§3) sign and encrypt each message instead; a session costs two
-//! signatures once.
+//! handshake. It costs each side one signature made and one checked, once for the whole session.
 //!
 //! No state here owns a socket: bytes go in and come out. The order of use is
 //!

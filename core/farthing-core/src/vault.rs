@@ -332,7 +332,9 @@ mod tests {
         ] {
             assert_eq!(open(&with_cost(hostile), &by("correct horse")).unwrap_err(), VaultError::Cost, "{hostile:?}");
         }
-        assert_eq!(open(&vec![0; VAULT_MAX + 1], &by("x")).unwrap_err(), VaultError::NotAVault);
+        let Stored { head, .. } = wire::decode(&protected()).unwrap();
+        let bloated = wire::encode(&Stored { head, sealed: vec![0; VAULT_MAX].into() });
+        assert_eq!(open(&bloated, &by("correct horse")).unwrap_err(), VaultError::NotAVault);
     }
 
     #[test]
@@ -361,6 +363,10 @@ mod tests {
         let later = wire::encode(&Stored { head, sealed });
         assert_eq!(open(&later, &by("correct horse")).unwrap_err(), VaultError::Version(2));
         assert_eq!(asks_for_passphrase(&later), Err(VaultError::Version(2)));
+        let Stored { mut head, sealed } = wire::decode(&protected()).unwrap();
+        head.magic = "another's safe".to_owned();
+        let other = wire::encode(&Stored { head, sealed });
+        assert_eq!(open(&other, &by("correct horse")).unwrap_err(), VaultError::NotAVault);
     }
 
     #[test]

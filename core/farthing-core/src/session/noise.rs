@@ -99,8 +99,8 @@ impl Random for Drawn {
     }
 }
 
-/// X25519 that refuses a result of zero. The library does not (Noise, §12.1, leaves it open), and
-/// with a point of small order on the other side everybody knows the keys.
+/// X25519 that refuses a result of zero. The library does not, as Noise (§12.1) allows; but whoever
+/// shows a point of small order gives its share of the keys away, and we talk to nobody who does.
 struct Contributory(Box<dyn Dh>);
 
 impl Dh for Contributory {
@@ -142,5 +142,19 @@ impl Drop for Contributory {
     /// The library does not wipe its private keys; putting another in their place does.
     fn drop(&mut self) {
         self.0.set(&[0; 32]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_ephemeral_key_is_drawn_twice() {
+        let mut drawn = Drawn(Some(Zeroizing::new([7; 32])));
+        let mut key = [0; 32];
+        assert_eq!(drawn.try_fill_bytes(&mut key), Ok(()));
+        assert_eq!(key, [7; 32]);
+        assert_eq!(drawn.try_fill_bytes(&mut key), Err(Error::Rng));
     }
 }
