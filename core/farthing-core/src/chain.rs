@@ -30,7 +30,7 @@ use crate::time::Time;
 use crate::wire;
 
 pub use pebbles::{Pebbles, SEED_BYTES};
-pub use walk::{Walk, walk_many};
+pub use walk::{Claimed, Walk, prove_many, walk_many};
 
 /// The longest chain anybody opens: bounds what a stolen seed can cost, and what opening costs.
 pub const CHAIN_LEN_MAX: u32 = 1 << 20;
@@ -222,6 +222,28 @@ impl Payword {
         self.word
     }
 
+    /// Accepts a word by which a payer says where its next reserve begins, hashing all the way down
+    /// to this one. The caller bounds how far it is willing to hash; [`CHAIN_LEN_MAX`] bounds it here.
+    ///
+    /// # Errors
+    /// [`WordError`].
+    pub fn anchor(self, tag: &Tag, index: u32, word: Word) -> Result<Self, WordError> {
+        if index <= self.index {
+            return Err(WordError::NotAboveTip { tip: self.index });
+        }
+        if index > CHAIN_LEN_MAX {
+            return Err(WordError::BeyondEnd { upto: CHAIN_LEN_MAX });
+        }
+        self.reach(tag, index, word)
+    }
+
+    fn reach(self, tag: &Tag, index: u32, word: Word) -> Result<Self, WordError> {
+        if tag.down(index, word, self.index) != self.word {
+            return Err(WordError::NotOnChain); // Both are public: a plain comparison will do.
+        }
+        Ok(Self { index, word })
+    }
+
     /// Accepts a later word of the same chain, at most `upto` and at most [`JUMP_MAX`] ahead.
     ///
     /// PayWord (Rivest and Shamir, 1996), "User-Vendor relationships and payments": a payment is a
@@ -241,10 +263,7 @@ impl Payword {
         if index - self.index > JUMP_MAX {
             return Err(WordError::JumpTooFar);
         }
-        if tag.down(index, word, self.index) != self.word {
-            return Err(WordError::NotOnChain); // Both are public: a plain comparison will do.
-        }
-        Ok(Self { index, word })
+        self.reach(tag, index, word)
     }
 }
 

@@ -6,9 +6,11 @@
 //! commits first and speaks afterwards.
 
 mod context;
+mod evidence;
 mod records;
 mod request;
 
 pub use context::{Context, Halt, Outcome, Role};
+pub use evidence::{EVIDENCE, Filed};
 pub use records::{Records, Row, Scan, Table, Transaction};
 pub use request::{Request, RequestBody, REQUEST_HORIZON};

@@ -2,7 +2,7 @@
 
 use farthing_core::hash::{Purpose, hash};
 use farthing_core::id::{PeerId, RequestId};
-use farthing_core::sign::Statement;
+use farthing_core::sign::{Statement, Verified};
 use farthing_core::time::{Span, Time};
 use minicbor::{Decode, Encode};
 
@@ -46,9 +46,26 @@ pub struct Request {
     pub kind: u16,
     /// The canonical bytes of the message.
     pub message: Vec<u8>,
+    /// The canonical bytes of the signed [`RequestBody`], for evidence; empty where the sender was
+    /// known by other means.
+    pub proof: Vec<u8>,
 }
 
 impl Request {
+    /// A request whose signature held.
+    #[must_use]
+    pub fn signed(request: Verified<RequestBody>) -> Self {
+        let proof = farthing_core::wire::encode(request.signed());
+        let RequestBody { id, kind, message, .. } = request.body().clone();
+        Self { sender: request.signer(), id, kind, message, proof }
+    }
+
+    /// A request from within the same process, or from a sender known by its session.
+    #[must_use]
+    pub const fn unsigned(sender: PeerId, id: RequestId, kind: u16, message: Vec<u8>) -> Self {
+        Self { sender, id, kind, message, proof: Vec::new() }
+    }
+
     /// What tells a repeat from a contradiction: the hash of everything but the signature.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {

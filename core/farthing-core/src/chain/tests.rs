@@ -118,6 +118,16 @@ proptest! {
     }
 
     #[test]
+    fn words_above_and_below_a_known_one_are_proven_and_forged_ones_are_not(known in 0_u32..50, index in 0_u32..50, forged: bool) {
+        let (_, tag, mut words) = chain(50, 4);
+        let mut at = |index| if index == 0 { words.root() } else { words.word(index).unwrap() };
+        let known = Payword { index: known, word: at(known) };
+        let word = if forged { Word([7; 32]) } else { at(index) };
+        let answer = prove_many(&[Claimed { tag, known, index, word }])[0];
+        prop_assert_eq!(answer.is_ok(), !forged);
+    }
+
+    #[test]
     fn walking_many_ends_where_walking_one_ends(lengths in prop::collection::vec((0_u32..50, 0_u32..50), 0..30)) {
         let walks: Vec<Walk> = lengths
             .iter()

@@ -1,6 +1,6 @@
 //! Walking many chains down at once: what redemption does all day.
 
-use super::{Tag, Word};
+use super::{CHAIN_LEN_MAX, Payword, Tag, Word, WordError};
 use crate::meter::{self, Op};
 
 /// How many chains are walked in step. A step waits for the one before it, so a processor that
@@ -55,6 +55,60 @@ pub fn walk_many(walks: &[Walk]) -> Vec<Word> {
         ends[lane.at] = lane.walk.tag.down(lane.walk.from, lane.walk.word, lane.walk.to);
     }
     ends
+}
+
+/// A word claimed to lie on a chain of which another word is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Claimed {
+    /// The chain's step function.
+    pub tag: Tag,
+    /// A word known to lie on the chain; the claimed one may lie above or below it.
+    pub known: Payword,
+    /// The index of the claimed word.
+    pub index: u32,
+    /// The claimed word.
+    pub word: Word,
+}
+
+impl Claimed {
+    /// How many steps lie between the known and the claimed word: what checking costs.
+    #[must_use]
+    pub const fn steps(&self) -> u32 {
+        self.index.abs_diff(self.known.index)
+    }
+
+    fn walk(&self) -> Walk {
+        let (high, low) = if self.index < self.known.index {
+            ((self.known.index, self.known.word), self.index)
+        } else {
+            ((self.index, self.word), self.known.index)
+        };
+        Walk { tag: self.tag, from: high.0, word: high.1, to: low }
+    }
+}
+
+/// Proves many claimed words at once, in order. The caller bounds the steps.
+///
+/// # Errors
+/// For each [`WordError::NotOnChain`], or [`WordError::BeyondEnd`] above the longest chain.
+#[must_use]
+pub fn prove_many(claimed: &[Claimed]) -> Vec<Result<Payword, WordError>> {
+    let within = |c: &Claimed| c.index <= CHAIN_LEN_MAX;
+    let walks: Vec<Walk> = claimed.iter().filter(|c| within(c)).map(Claimed::walk).collect();
+    let mut ends = walk_many(&walks).into_iter();
+    let answer = |c: &Claimed| {
+        if !within(c) {
+            return Err(WordError::BeyondEnd { upto: CHAIN_LEN_MAX });
+        }
+        let expected = if c.index < c.known.index { c.word } else { c.known.word };
+        // Both are public: a plain comparison will do.
+        if ends.next() == Some(expected) {
+            Ok(Payword { index: c.index, word: c.word })
+        } else {
+            Err(WordError::NotOnChain)
+        }
+    };
+    claimed.iter().map(answer).collect()
 }
 
 struct Lane {
