@@ -5,6 +5,9 @@
 //! - [`peer`]: authenticated, encrypted streams between peers, and how peers find each other.
 //! - [`http`]: what every HTTP role needs on the server's side and on the client's.
 
+mod durable;
+mod seats;
+
 pub mod content;
 pub mod frame;
 pub mod http;

@@ -87,7 +87,10 @@ impl ContentError {
     /// on our side.
     #[must_use]
     pub const fn is_the_senders_doing(&self) -> bool {
-        matches!(self, Self::WrongPiece { .. } | Self::Truncated { .. } | Self::Excess { .. })
+        matches!(
+            self,
+            Self::WrongPiece { .. } | Self::Truncated { .. } | Self::Excess { .. }
+        )
     }
 
     /// Turns what the system says about `path` into an error of ours; for `map_err`.
@@ -95,7 +98,11 @@ impl ContentError {
         let path = path.to_owned();
         move |source| match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull(path),
-            _ => Self::Io { doing, path, source },
+            _ => Self::Io {
+                doing,
+                path,
+                source,
+            },
         }
     }
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use libp2p::identity::Keypair;
 use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
-use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::NetworkBehaviour;
+use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{
-    SwarmBuilder, Swarm, autonat, connection_limits, dcutr, identify, kad, mdns, noise, ping, relay,
-    tcp, yamux,
+    Swarm, SwarmBuilder, autonat, connection_limits, dcutr, identify, kad, mdns, noise, ping,
+    relay, tcp, yamux,
 };
 
 use super::{KAD_PROTOCOL, OPEN_TIME, PeerLimits, StartError};
@@ -45,14 +45,21 @@ pub(super) fn swarm(
 ) -> Result<Swarm<Behaviour>, StartError> {
     let local = keys.public().to_peer_id();
     let mdns = if with_mdns {
-        Some(mdns::tokio::Behaviour::new(mdns::Config::default(), local).map_err(StartError::Mdns)?)
+        Some(
+            mdns::tokio::Behaviour::new(mdns::Config::default(), local)
+                .map_err(StartError::Mdns)?,
+        )
     } else {
         None
     };
     let transport = |error: noise::Error| StartError::Transport(error.to_string());
     let built = SwarmBuilder::with_existing_identity(keys)
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
+        .with_tcp(
+            tcp::Config::default().nodelay(true),
+            noise::Config::new,
+            yamux::Config::default,
+        )
         .map_err(transport)?
         .with_quic()
         .with_relay_client(noise::Config::new, yamux::Config::default)
@@ -100,8 +107,11 @@ fn kademlia(local: libp2p::PeerId) -> kad::Behaviour<MemoryStore> {
         max_provided_keys: 0,
     };
     let mut config = kad::Config::new(KAD_PROTOCOL);
-    config.set_record_filtering(kad::StoreInserts::FilterBoth).set_query_timeout(OPEN_TIME / 2);
-    let mut kad = kad::Behaviour::with_config(local, MemoryStore::with_config(local, store), config);
+    config
+        .set_record_filtering(kad::StoreInserts::FilterBoth)
+        .set_query_timeout(OPEN_TIME / 2);
+    let mut kad =
+        kad::Behaviour::with_config(local, MemoryStore::with_config(local, store), config);
     // Not left to a guess from our addresses, which on a private network would be wrong.
     kad.set_mode(Some(kad::Mode::Server));
     kad

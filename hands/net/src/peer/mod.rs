@@ -13,15 +13,14 @@ mod behaviour;
 mod error;
 mod identity;
 mod node;
-mod seats;
 mod stream;
 mod task;
 
 use std::time::Duration;
 
 use farthing_core::id::PeerId;
-use libp2p::StreamProtocol;
 pub use libp2p::Multiaddr;
+use libp2p::StreamProtocol;
 use zeroize::Zeroizing;
 
 pub use error::{OpenError, StartError};

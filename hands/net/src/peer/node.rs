@@ -12,7 +12,8 @@ use libp2p_stream::{Control, IncomingStreams, OpenStreamError};
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::seats::{Seat, Seats};
+use crate::seats::{Seat, Seats};
+
 use super::task::{Dial, Task};
 use super::{
     ADDRESSES_MAX, NodeConfig, OPEN_TIME, OPENS_MAX, OpenError, PAY_PROTOCOL, PeerStream,
@@ -57,7 +58,10 @@ impl Node {
         let mut swarm = behaviour::swarm(keys, config.mdns, &config.limits)?;
         for (peer, address) in &config.bootstrap {
             let peer = identity::to_libp2p(peer).ok_or(StartError::NotAKey(*peer))?;
-            swarm.behaviour_mut().kad.add_address(&peer, address.clone());
+            swarm
+                .behaviour_mut()
+                .kad
+                .add_address(&peer, address.clone());
         }
         if !config.bootstrap.is_empty() {
             // Fails only if it knows nobody, and it was just told of somebody.
@@ -120,13 +124,19 @@ impl Node {
                 .with_max_times(REOPEN_TIMES)
                 .with_jitter();
             let knock = || self.knock(to);
-            match knock.retry(pauses).when(|failed| matches!(failed, Knock::Dropped)).await {
+            match knock
+                .retry(pauses)
+                .when(|failed| matches!(failed, Knock::Dropped))
+                .await
+            {
                 Ok(stream) => Ok(PeerStream::new(peer, stream, None)),
                 Err(Knock::Dropped) => Err(OpenError::TurnedAway),
                 Err(Knock::Failed(error)) => Err(error),
             }
         };
-        tokio::time::timeout(OPEN_TIME, open).await.unwrap_or(Err(OpenError::TooSlow(OPEN_TIME)))
+        tokio::time::timeout(OPEN_TIME, open)
+            .await
+            .unwrap_or(Err(OpenError::TooSlow(OPEN_TIME)))
     }
 
     /// The next stream somebody opened to us; `None` once the node is closed. To be called in a
@@ -138,7 +148,12 @@ impl Node {
 
     /// Leaves the network. Streams still open break off: shut them down first.
     pub async fn close(self) {
-        let Self { wishes, mut swarm, doorkeeper, .. } = self;
+        let Self {
+            wishes,
+            mut swarm,
+            doorkeeper,
+            ..
+        } = self;
         drop(wishes);
         if tokio::time::timeout(CLOSE_TIME, &mut swarm).await.is_err() {
             swarm.abort();
@@ -149,8 +164,15 @@ impl Node {
     async fn connect(&self, peer: libp2p::PeerId, at: &[Multiaddr]) -> Result<(), OpenError> {
         let (reply, answer) = oneshot::channel();
         let addresses = at.iter().take(ADDRESSES_MAX).cloned().collect();
-        let wish = Dial { peer, addresses, reply };
-        self.wishes.send(wish).await.map_err(|_| OpenError::Closed)?;
+        let wish = Dial {
+            peer,
+            addresses,
+            reply,
+        };
+        self.wishes
+            .send(wish)
+            .await
+            .map_err(|_| OpenError::Closed)?;
         answer.await.unwrap_or(Err(OpenError::Closed))
     }
 
@@ -181,14 +203,16 @@ enum Knock {
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }
 
 /// Gives arriving streams a seat and a place in the queue, and drops those there is no room for.
 async fn keep_door(
     mut incoming: IncomingStreams,
-    seats: Arc<Seats>,
+    seats: Arc<Seats<PeerId>>,
     queue: mpsc::Sender<PeerStream>,
 ) {
     while let Some((peer, mut stream)) = incoming.next().await {
@@ -212,7 +236,7 @@ async fn keep_door(
 async fn welcome(
     peer: PeerId,
     stream: libp2p::Stream,
-    seat: Seat,
+    seat: Seat<PeerId>,
     queue: mpsc::Sender<PeerStream>,
 ) {
     let mut stream = PeerStream::new(peer, stream, Some(seat));

@@ -8,7 +8,7 @@ use farthing_core::id::PeerId;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt};
 
-use super::seats::Seat;
+use crate::seats::Seat;
 
 /// Bytes to and from one peer, encrypted and in order. The peer has proved to be [`peer`].
 ///
@@ -20,12 +20,16 @@ pub struct PeerStream {
     peer: PeerId,
     stream: Compat<libp2p::Stream>,
     /// Held by streams that others opened, so that the limits count them.
-    _seat: Option<Seat>,
+    _seat: Option<Seat<PeerId>>,
 }
 
 impl PeerStream {
-    pub(super) fn new(peer: PeerId, stream: libp2p::Stream, seat: Option<Seat>) -> Self {
-        Self { peer, stream: stream.compat(), _seat: seat }
+    pub(super) fn new(peer: PeerId, stream: libp2p::Stream, seat: Option<Seat<PeerId>>) -> Self {
+        Self {
+            peer,
+            stream: stream.compat(),
+            _seat: seat,
+        }
     }
 
     /// Who is at the other end.

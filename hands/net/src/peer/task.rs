@@ -59,7 +59,14 @@ impl Task {
             silent.insert(listener);
         }
         let (dialling, looking_up) = (HashMap::new(), HashMap::new());
-        Ok(Self { swarm, wishes, dialling, looking_up, silent, addresses })
+        Ok(Self {
+            swarm,
+            wishes,
+            dialling,
+            looking_up,
+            silent,
+            addresses,
+        })
     }
 
     /// Runs until the node drops its end of `wishes`.
@@ -103,7 +110,10 @@ impl Task {
         if let DialError::WrongPeerId { address, .. } = &error {
             let wrong = bare(address.clone());
             let before = attempt.dial.addresses.len();
-            attempt.dial.addresses.retain(|address| bare(address.clone()) != wrong);
+            attempt
+                .dial
+                .addresses
+                .retain(|address| bare(address.clone()) != wrong);
             let after = attempt.dial.addresses.len();
             if 0 < after && after < before {
                 attempt.failed = Some(why(error));
@@ -118,7 +128,11 @@ impl Task {
             self.give_up(attempt);
         } else {
             attempt.looked_up = true;
-            let query = self.swarm.behaviour_mut().kad.get_closest_peers(attempt.dial.peer);
+            let query = self
+                .swarm
+                .behaviour_mut()
+                .kad
+                .get_closest_peers(attempt.dial.peer);
             self.looking_up.insert(query, attempt);
         }
     }
@@ -130,22 +144,35 @@ impl Task {
 
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
-            SwarmEvent::NewListenAddr { listener_id, address } => {
+            SwarmEvent::NewListenAddr {
+                listener_id,
+                address,
+            } => {
                 tracing::debug!(%address, "listening for peers");
                 self.silent.remove(&listener_id);
                 self.tell_addresses();
             }
             SwarmEvent::ExpiredListenAddr { .. } => self.tell_addresses(),
-            SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
+            SwarmEvent::ListenerClosed {
+                listener_id,
+                reason,
+                ..
+            } => {
                 tracing::warn!(?reason, "a listener for peers has closed");
                 self.silent.remove(&listener_id);
                 self.tell_addresses();
             }
             SwarmEvent::ConnectionEstablished { peer_id, .. } => {
-                let done = self.dialling.extract_if(|_, attempt| attempt.dial.peer == peer_id);
+                let done = self
+                    .dialling
+                    .extract_if(|_, attempt| attempt.dial.peer == peer_id);
                 done.for_each(|(_, attempt)| answer(attempt.dial, Ok(())));
             }
-            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
+            SwarmEvent::OutgoingConnectionError {
+                connection_id,
+                error,
+                ..
+            } => {
                 if let Some(attempt) = self.dialling.remove(&connection_id) {
                     self.on_failure(attempt, error);
                 }
@@ -167,7 +194,9 @@ impl Task {
                     self.remember(peer, vec![address]);
                 }
             }
-            BehaviourEvent::Kad(kad::Event::OutboundQueryProgressed { id, result, step, .. }) => {
+            BehaviourEvent::Kad(kad::Event::OutboundQueryProgressed {
+                id, result, step, ..
+            }) => {
                 self.on_lookup(id, result, step.last);
             }
             _ => {}
@@ -192,7 +221,10 @@ impl Task {
         };
         let peer = attempt.dial.peer;
         let addresses = found.into_iter().filter(|found| found.peer_id == peer);
-        attempt.dial.addresses = addresses.flat_map(|found| found.addrs).take(ADDRESSES_MAX).collect();
+        attempt.dial.addresses = addresses
+            .flat_map(|found| found.addrs)
+            .take(ADDRESSES_MAX)
+            .collect();
         if self.swarm.is_connected(&peer) {
             answer(attempt.dial, Ok(()));
         } else if attempt.dial.addresses.is_empty() {
@@ -211,7 +243,8 @@ impl Task {
 
     fn tell_addresses(&self) {
         if self.silent.is_empty() {
-            self.addresses.send_replace(self.swarm.listeners().cloned().collect());
+            self.addresses
+                .send_replace(self.swarm.listeners().cloned().collect());
         }
     }
 }
@@ -233,9 +266,10 @@ fn why(error: DialError) -> OpenError {
     match error {
         DialError::LocalPeerId { .. } => OpenError::Ourselves,
         DialError::NoAddresses => OpenError::Unknown,
-        DialError::WrongPeerId { obtained, address } => {
-            OpenError::Impostor { address: bare(address), obtained: from_libp2p(&obtained) }
-        }
+        DialError::WrongPeerId { obtained, address } => OpenError::Impostor {
+            address: bare(address),
+            obtained: from_libp2p(&obtained),
+        },
         error => OpenError::Unreachable(error.to_string()),
     }
 }
@@ -264,15 +298,19 @@ fn cannot_listen(address: Multiaddr, error: TransportError<io::Error>) -> StartE
         TransportError::Other(error) if root_kind(&error) == io::ErrorKind::AddrInUse => {
             StartError::AddressTaken(address)
         }
-        error => StartError::Listen { address, reason: error.to_string() },
+        error => StartError::Listen {
+            address,
+            reason: error.to_string(),
+        },
     }
 }
 
 /// Libp2p wraps the system's error once for each transport it tried.
 fn root_kind(error: &io::Error) -> io::ErrorKind {
     let mut kind = error.kind();
-    let mut inner: Option<&(dyn std::error::Error + 'static)> =
-        error.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static));
+    let mut inner: Option<&(dyn std::error::Error + 'static)> = error
+        .get_ref()
+        .map(|inner| inner as &(dyn std::error::Error + 'static));
     while let Some(error) = inner {
         if let Some(error) = error.downcast_ref::<io::Error>() {
             kind = error.kind();

@@ -1,0 +1,231 @@
+//! What stands between a request and its handler.
+
+use std::any::Any;
+use std::hash::BuildHasher;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use governor::clock::Clock;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tracing::Instrument;
+
+use crate::http::problem::{Problem, dress};
+use crate::seats::Seats;
+
+use super::{Limits, source};
+
+/// Marks a response (as an extension) that is handed on from elsewhere and must not be touched:
+/// a plain text refusal stays one, and no caching rule is added.
+#[derive(Debug, Clone, Copy)]
+pub struct Verbatim;
+
+/// The header by which a request is found again in logs, here and at the sender's.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest request id taken over from a sender.
+const REQUEST_ID_BYTES_MAX: usize = 64;
+/// Seconds after which a request turned away for want of a seat may be sent again.
+const RETRY_SECONDS: u64 = 1;
+/// Addresses whose rates are remembered before those long silent are forgotten.
+const SOURCES_MAX: usize = 10_000;
+/// How often that is looked at: every so many requests.
+const TIDY_EVERY: u64 = 1_024;
+
+/// The limits in force, and how much of them is used.
+pub(super) struct Guard {
+    limits: Limits,
+    seats: Arc<Seats<IpAddr>>,
+    rates: DefaultKeyedRateLimiter<IpAddr>,
+    asked: AtomicU64,
+    /// Makes our request ids differ from those of other runs.
+    run: u64,
+}
+
+impl Guard {
+    pub(super) fn new(limits: Limits) -> Self {
+        let quota =
+            Quota::per_second(limits.rate_per_address).allow_burst(limits.burst_per_address);
+        Self {
+            limits,
+            seats: Seats::new(limits.requests, limits.requests_per_address),
+            rates: RateLimiter::keyed(quota),
+            asked: AtomicU64::new(0),
+            run: std::hash::RandomState::new().hash_one(std::process::id()),
+        }
+    }
+
+    /// Everything that can be refused cheaply is, in order of cost; then the body is taken in and
+    /// the handler asked.
+    async fn pass(&self, request: Request, next: Next) -> Result<Response, Problem> {
+        let from = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let from = source(from.map_or(IpAddr::from([0; 4]), |from| from.0.ip()));
+        self.rates.check_key(&from).map_err(|not_until| {
+            let wait = not_until.wait_time_from(self.rates.clock().now());
+            let detail = "too many requests from your address; slow down and send it again";
+            Problem::overload(StatusCode::TOO_MANY_REQUESTS, seconds(wait), detail)
+        })?;
+        refuse_encoding(request.headers())?;
+        self.refuse_length(request.headers())?;
+        let _seat = self.seats.take(from).ok_or_else(|| {
+            let detail = "too much to do at the moment; send it again in a while";
+            Problem::overload(StatusCode::SERVICE_UNAVAILABLE, RETRY_SECONDS, detail)
+        })?;
+        let request = self.take_in(request).await?;
+        let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
+        match tokio::time::timeout(self.limits.request_time, handled).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(panic)) => Err(on_panic(panic)),
+            Err(_) => Err(Problem::outcome_unknown(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "this took too long; ask again with the very same request",
+            )),
+        }
+    }
+
+    fn refuse_length(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let told = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|told| told.to_str().ok()?.parse::<usize>().ok());
+        match told {
+            Some(told) if self.limits.body_bytes < told => Err(self.too_large()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The request with its whole body, however slowly or in whatever portions it was sent.
+    async fn take_in(&self, request: Request) -> Result<Request, Problem> {
+        let (parts, body) = request.into_parts();
+        let body = Limited::new(body, self.limits.body_bytes).collect();
+        let body = match tokio::time::timeout(self.limits.body_time, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(self.too_large()),
+            Ok(Err(_)) => {
+                let detail = "the body broke off; send it again";
+                return Err(Problem::of_http(StatusCode::BAD_REQUEST, detail));
+            }
+            Err(_) => {
+                let detail = "the body took too long; send it again, faster";
+                return Err(Problem::of_http(StatusCode::REQUEST_TIMEOUT, detail));
+            }
+        };
+        Ok(Request::from_parts(parts, Body::from(body)))
+    }
+
+    fn too_large(&self) -> Problem {
+        let detail = format!(
+            "a body may have {} bytes; send less",
+            self.limits.body_bytes
+        );
+        Problem::of_http(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+
+    /// The sender's id of the request if it is fit to be logged, else one of ours.
+    fn id(&self, headers: &HeaderMap, number: u64) -> HeaderValue {
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        match headers.get(REQUEST_ID) {
+            Some(id)
+                if (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
+                    && id.as_bytes().iter().all(plain) =>
+            {
+                id.clone()
+            }
+            _ => HeaderValue::from_str(&format!("{:016x}-{number}", self.run))
+                .unwrap_or(HeaderValue::from_static("none")),
+        }
+    }
+
+    /// Keeps the memory of addresses bounded by those that asked lately.
+    fn tidy(&self, number: u64) {
+        if number.is_multiple_of(TIDY_EVERY) && self.rates.len() > SOURCES_MAX {
+            self.rates.retain_recent();
+            self.rates.shrink_to_fit();
+        }
+    }
+}
+
+/// The middleware around every handler: see [`Guard::pass`].
+pub(super) async fn guard(
+    State(guard): State<Arc<Guard>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let begun = Instant::now();
+    let number = guard.asked.fetch_add(1, Ordering::Relaxed);
+    guard.tidy(number);
+    let id = guard.id(request.headers(), number);
+    // The route and not the path: paths may name people, and there is no end of them.
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map_or_else(|| "none".to_owned(), |route| route.as_str().to_owned());
+    let span = tracing::info_span!(
+        "request", id = id.to_str().unwrap_or_default(), method = %request.method(), route
+    );
+    let response = async {
+        let response = guard
+            .pass(request, next)
+            .await
+            .unwrap_or_else(Problem::into_response);
+        let response = finish(response, id).await;
+        let (status, time) = (response.status().as_u16(), begun.elapsed());
+        tracing::info!(
+            status,
+            micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+        );
+        let labels = [("route", route), ("status", status.to_string())];
+        metrics::counter!("farthing_http_requests_total", &labels).increment(1);
+        metrics::histogram!("farthing_http_request_seconds", &labels[..1]).record(time);
+        response
+    };
+    response.instrument(span).await
+}
+
+async fn finish(mut response: Response, id: HeaderValue) -> Response {
+    if response.extensions().get::<Verbatim>().is_none() {
+        response = dress(response).await;
+        response
+            .headers_mut()
+            .entry(CACHE_CONTROL)
+            .or_insert(HeaderValue::from_static("no-store"));
+        let headers = response.headers_mut().entry(X_CONTENT_TYPE_OPTIONS);
+        headers.or_insert(HeaderValue::from_static("nosniff"));
+    }
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// A small body must not become a large one here.
+fn refuse_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.get(CONTENT_ENCODING) {
+        Some(encoding) if encoding != "identity" => Err(Problem::of_http(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "bodies are not taken compressed; send it without Content-Encoding",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A bug of ours. What it says goes to the log and not to strangers.
+fn on_panic(panic: Box<dyn Any + Send>) -> Problem {
+    let said = panic.downcast_ref::<&str>().copied();
+    let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = said.unwrap_or("no message"), "a handler panicked");
+    metrics::counter!("farthing_http_panics_total").increment(1);
+    Problem::outcome_unknown(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "something broke here; ask again with the very same request, or tell the operator",
+    )
+}
+
+/// Whole seconds, rounded up, so that the sender does not come back too early.
+fn seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
