@@ -1,0 +1,1 @@
+//! The index: signed listings, full-text search and presence.
