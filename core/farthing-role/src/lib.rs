@@ -13,4 +13,4 @@ mod request;
 pub use context::{Context, Halt, Outcome, Role};
 pub use evidence::{EVIDENCE, Filed};
 pub use records::{Records, Row, Scan, Table, Transaction};
-pub use request::{Request, RequestBody, REQUEST_HORIZON};
+pub use request::{REQUEST_HORIZON, Request, RequestBody, is_timely};

@@ -72,10 +72,16 @@ impl Request {
         hash(Purpose::Request, &[&self.sender.0, &self.id.0, &self.kind.to_be_bytes(), &self.message])
     }
 
-    /// Whether the id's time is within [`REQUEST_HORIZON`] of `now` and not ahead of any honest clock.
+    /// Whether the request may still, and already, be carried out; see [`is_timely`].
     #[must_use]
     pub fn is_timely(&self, now: Time) -> bool {
-        let made = farthing_core::id::time_of(&self.id.0);
-        made <= now.after(farthing_core::time::SKEW) && now < made.after(REQUEST_HORIZON)
+        is_timely(self.id, now)
     }
+}
+
+/// Whether an id's time is within [`REQUEST_HORIZON`] of `now` and not ahead of any honest clock.
+#[must_use]
+pub fn is_timely(id: RequestId, now: Time) -> bool {
+    let made = farthing_core::id::time_of(&id.0);
+    made <= now.after(farthing_core::time::SKEW) && now < made.after(REQUEST_HORIZON)
 }
