@@ -20,10 +20,7 @@ struct Taken<G> {
 
 impl<G: Copy + Eq + Hash> Seats<G> {
     pub(crate) fn new(total: usize, each: usize) -> Arc<Self> {
-        let taken = Mutex::new(Taken {
-            all: 0,
-            by: HashMap::new(),
-        });
+        let taken = Mutex::new(Taken { all: 0, by: HashMap::new() });
         Arc::new(Self { total, each, taken })
     }
 
@@ -36,10 +33,7 @@ impl<G: Copy + Eq + Hash> Seats<G> {
         }
         taken.all += 1;
         taken.by.insert(guest, mine + 1);
-        Some(Seat {
-            seats: Arc::clone(self),
-            guest,
-        })
+        Some(Seat { seats: Arc::clone(self), guest })
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken<G>> {

@@ -87,10 +87,7 @@ impl ContentError {
     /// on our side.
     #[must_use]
     pub const fn is_the_senders_doing(&self) -> bool {
-        matches!(
-            self,
-            Self::WrongPiece { .. } | Self::Truncated { .. } | Self::Excess { .. }
-        )
+        matches!(self, Self::WrongPiece { .. } | Self::Truncated { .. } | Self::Excess { .. })
     }
 
     /// Turns what the system says about `path` into an error of ours; for `map_err`.
@@ -98,11 +95,7 @@ impl ContentError {
         let path = path.to_owned();
         move |source| match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull(path),
-            _ => Self::Io {
-                doing,
-                path,
-                source,
-            },
+            _ => Self::Io { doing, path, source },
         }
     }
 }

@@ -99,15 +99,10 @@ impl Manifest {
     /// The chunks of a piece; refuses a piece that does not exist.
     fn chunks(&self, piece: u64) -> Result<ChunkRanges, ContentError> {
         if piece >= self.pieces() {
-            return Err(ContentError::NoSuchPiece {
-                piece,
-                pieces: self.pieces(),
-            });
+            return Err(ContentError::NoSuchPiece { piece, pieces: self.pieces() });
         }
         let first = piece * CHUNKS_PER_PIECE; // Cannot overflow: pieces × 256 chunks < 2⁶⁴ bytes.
-        Ok(ChunkRanges::from(
-            ChunkNum(first)..ChunkNum(first + CHUNKS_PER_PIECE),
-        ))
+        Ok(ChunkRanges::from(ChunkNum(first)..ChunkNum(first + CHUNKS_PER_PIECE)))
     }
 }
 

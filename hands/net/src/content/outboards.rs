@@ -31,9 +31,7 @@ impl Outboards {
     pub fn open(dir: &Path) -> Result<Self, ContentError> {
         fs::create_dir_all(dir).map_err(ContentError::io("make the folder", dir))?;
         for entry in fs::read_dir(dir).map_err(ContentError::io("read the folder", dir))? {
-            let path = entry
-                .map_err(ContentError::io("read the folder", dir))?
-                .path();
+            let path = entry.map_err(ContentError::io("read the folder", dir))?.path();
             if path.extension().is_some_and(|kind| kind == "tmp") {
                 // Whoever still writes it holds its lock.
                 if File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
@@ -41,9 +39,7 @@ impl Outboards {
                 }
             }
         }
-        Ok(Self {
-            dir: dir.to_owned(),
-        })
+        Ok(Self { dir: dir.to_owned() })
     }
 
     /// Hashes a file, keeps its outboard durably, and names its content. `progress` is told the
@@ -58,29 +54,17 @@ impl Outboards {
             return Err(ContentError::TooBig { size });
         }
         let (temporary, temporary_path) = self.temporary()?;
-        let mut data = Watched {
-            file,
-            buffer: Vec::new(),
-            taken: 0,
-            done: 0,
-            progress,
-        };
+        let mut data = Watched { file, buffer: Vec::new(), taken: 0, done: 0, progress };
         let mut outboard = BufWriter::new(&temporary);
         let hashed = outboard_post_order(&mut data, BaoTree::new(size, GROUP), &mut outboard)
             .and_then(|root| outboard.flush().map(|()| root));
         drop(outboard);
         let kept = match hashed {
             Ok(root) if data.at_end() => {
-                let manifest = Manifest {
-                    root: ContentId(*root.as_bytes()),
-                    size,
-                };
-                self.keep(&temporary, &temporary_path, &manifest)
-                    .map(|()| manifest)
+                let manifest = Manifest { root: ContentId(*root.as_bytes()), size };
+                self.keep(&temporary, &temporary_path, &manifest).map(|()| manifest)
             }
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                Err(ContentError::io("hash", path)(error))
-            }
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(ContentError::io("hash", path)(error)),
             _ => Err(ContentError::Changed(path.to_owned())),
         };
         if kept.is_err() {
@@ -117,19 +101,13 @@ impl Outboards {
     pub fn forget(&self, manifest: &Manifest) -> Result<(), ContentError> {
         let path = self.path(manifest);
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(ContentError::io("remove", &path)(error))
-            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ContentError::io("remove", &path)(error)),
             _ => Ok(()),
         }
     }
 
     fn path(&self, manifest: &Manifest) -> PathBuf {
-        self.dir.join(format!(
-            "{}-{}.obao",
-            hex::encode(manifest.root.0),
-            manifest.size
-        ))
+        self.dir.join(format!("{}-{}.obao", hex::encode(manifest.root.0), manifest.size))
     }
 
     /// A file of our own, locked as long as it is open.
@@ -159,11 +137,7 @@ fn open_plain(path: &Path) -> Result<(File, u64), ContentError> {
     }
     let file = File::open(path).map_err(look)?;
     let now = file.metadata().map_err(look)?;
-    if now.is_file() {
-        Ok((file, now.len()))
-    } else {
-        Err(refuse())
-    }
+    if now.is_file() { Ok((file, now.len())) } else { Err(refuse()) }
 }
 
 /// A file read in large steps, that tells how far it got.

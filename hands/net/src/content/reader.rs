@@ -22,17 +22,8 @@ pub struct PieceReader {
 impl PieceReader {
     pub(super) fn new(path: &Path, data: File, outboard: File, manifest: Manifest) -> Self {
         let (root, tree) = (manifest.hash(), manifest.tree());
-        let outboard = PostOrderOutboard {
-            root,
-            tree,
-            data: outboard,
-        };
-        Self {
-            path: path.to_owned(),
-            data,
-            outboard,
-            manifest,
-        }
+        let outboard = PostOrderOutboard { root, tree, data: outboard };
+        Self { path: path.to_owned(), data, outboard, manifest }
     }
 
     /// What is being read.

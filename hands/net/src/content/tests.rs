@@ -17,20 +17,13 @@ struct Shop {
 impl Shop {
     fn with(size: usize) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let bytes: Vec<u8> = (0..size)
-            .map(|at| (at.wrapping_mul(31) ^ (at >> 9)) as u8 | 1)
-            .collect();
+        let bytes: Vec<u8> = (0..size).map(|at| (at.wrapping_mul(31) ^ (at >> 9)) as u8 | 1).collect();
         let file = home.path().join("original");
         fs::write(&file, &bytes).unwrap();
         let outboards = Outboards::open(&home.path().join("outboards")).unwrap();
         let manifest = outboards.hash(&file, |_| {}).unwrap();
         let reader = outboards.reader(&file, &manifest).unwrap();
-        Self {
-            home,
-            bytes,
-            manifest,
-            reader,
-        }
+        Self { home, bytes, manifest, reader }
     }
 
     fn file(&self) -> PathBuf {
@@ -52,9 +45,7 @@ impl Shop {
     }
 
     fn finish(&self, writer: PieceWriter) {
-        let path = writer
-            .finish(&self.downloads(), &safe_name("copy").unwrap())
-            .unwrap();
+        let path = writer.finish(&self.downloads(), &safe_name("copy").unwrap()).unwrap();
         assert_eq!(fs::read(path).unwrap(), self.bytes);
         assert_eq!(names(&self.downloads()), ["copy"], "nothing else is left");
     }
@@ -62,9 +53,7 @@ impl Shop {
 
 fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).unwrap();
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -102,13 +91,8 @@ fn files_of_every_awkward_size_arrive_piece_by_piece() {
 #[test]
 fn piece_lengths_add_up_to_the_size() {
     for size in SIZES {
-        let manifest = Manifest {
-            root: ContentId([0; 32]),
-            size: size as u64,
-        };
-        let sum: usize = (0..manifest.pieces())
-            .map(|k| manifest.piece_bytes(k).unwrap())
-            .sum();
+        let manifest = Manifest { root: ContentId([0; 32]), size: size as u64 };
+        let sum: usize = (0..manifest.pieces()).map(|k| manifest.piece_bytes(k).unwrap()).sum();
         assert_eq!(sum, size);
         assert_eq!(manifest.piece_bytes(manifest.pieces()), None);
         assert_eq!(manifest.piece_bytes(u64::MAX), None);
@@ -120,10 +104,7 @@ fn buyer_refuses_a_piece_sold_as_another() {
     let shop = Shop::with(3 * PIECE_BYTES);
     let mut writer = shop.writer();
     let refused = writer.accept(1, &shop.piece(2));
-    assert!(
-        matches!(refused, Err(ContentError::WrongPiece { piece: 1 })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(ContentError::WrongPiece { piece: 1 })), "{refused:?}");
     assert!(refused.unwrap_err().is_the_senders_doing());
     assert_eq!(writer.missing_count(), 3);
 }
@@ -132,10 +113,7 @@ fn buyer_refuses_a_piece_sold_as_another() {
 fn buyer_refuses_a_piece_of_another_file() {
     let (shop, other) = (Shop::with(2 * PIECE_BYTES), Shop::with(2 * PIECE_BYTES + 1));
     let refused = shop.writer().accept(0, &other.piece(0));
-    assert!(
-        matches!(refused, Err(ContentError::WrongPiece { piece: 0 })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(ContentError::WrongPiece { piece: 0 })), "{refused:?}");
 }
 
 #[test]
@@ -145,27 +123,14 @@ fn buyer_refuses_a_piece_cut_short_or_with_a_tail() {
     let good = shop.piece(1);
     for len in [0, 1, 63, 64, 100, good.len() - 1] {
         let refused = writer.accept(1, &good[..len]);
-        assert!(
-            matches!(refused, Err(ContentError::Truncated { piece: 1 })),
-            "{len}: {refused:?}"
-        );
+        assert!(matches!(refused, Err(ContentError::Truncated { piece: 1 })), "{len}: {refused:?}");
     }
     let long = [&good[..], &[0]].concat();
-    assert!(matches!(
-        writer.accept(1, &long),
-        Err(ContentError::Excess { piece: 1 })
-    ));
+    assert!(matches!(writer.accept(1, &long), Err(ContentError::Excess { piece: 1 })));
     let huge = vec![0; ENCODED_PIECE_BYTES_MAX + 1];
-    assert!(matches!(
-        writer.accept(1, &huge),
-        Err(ContentError::Excess { piece: 1 })
-    ));
+    assert!(matches!(writer.accept(1, &huge), Err(ContentError::Excess { piece: 1 })));
     assert_eq!(writer.missing().collect::<Vec<_>>(), [0, 1]);
-    assert_eq!(
-        writer.accept(1, &good).unwrap(),
-        Accepted::Now,
-        "an honest piece still gets by"
-    );
+    assert_eq!(writer.accept(1, &good).unwrap(), Accepted::Now, "an honest piece still gets by");
 }
 
 #[test]
@@ -173,35 +138,20 @@ fn nobody_gets_a_piece_beyond_the_end() {
     let shop = Shop::with(PIECE_BYTES);
     for piece in [1, u64::MAX] {
         let refused = shop.reader.piece(piece, &mut Vec::new());
-        assert!(matches!(
-            refused,
-            Err(ContentError::NoSuchPiece { pieces: 1, .. })
-        ));
+        assert!(matches!(refused, Err(ContentError::NoSuchPiece { pieces: 1, .. })));
         let refused = shop.writer().accept(piece, &shop.piece(0));
-        assert!(matches!(
-            refused,
-            Err(ContentError::NoSuchPiece { pieces: 1, .. })
-        ));
+        assert!(matches!(refused, Err(ContentError::NoSuchPiece { pieces: 1, .. })));
     }
 }
 
 #[test]
 fn buyer_refuses_a_manifest_of_absurd_size_or_with_an_impossible_root() {
     let dir = tempfile::tempdir().unwrap();
-    let endless = Manifest {
-        root: ContentId([0; 32]),
-        size: CONTENT_BYTES_MAX + 1,
-    };
+    let endless = Manifest { root: ContentId([0; 32]), size: CONTENT_BYTES_MAX + 1 };
     let refused = PieceWriter::open(dir.path(), endless);
     assert!(matches!(refused, Err(ContentError::TooBig { .. })));
-    let empty = Manifest {
-        root: ContentId([0; 32]),
-        size: 0,
-    };
-    assert!(matches!(
-        PieceWriter::open(dir.path(), empty),
-        Err(ContentError::WrongRoot)
-    ));
+    let empty = Manifest { root: ContentId([0; 32]), size: 0 };
+    assert!(matches!(PieceWriter::open(dir.path(), empty), Err(ContentError::WrongRoot)));
     assert!(names(dir.path()).is_empty(), "nothing was set aside");
 }
 
@@ -213,16 +163,10 @@ fn seller_notices_that_its_file_was_edited() {
     fs::write(shop.file(), &edited).unwrap();
     let mut encoded = Vec::new();
     shop.reader.piece(0, &mut encoded).unwrap();
-    assert!(matches!(
-        shop.reader.piece(1, &mut encoded),
-        Err(ContentError::Changed(_))
-    ));
+    assert!(matches!(shop.reader.piece(1, &mut encoded), Err(ContentError::Changed(_))));
     assert!(encoded.is_empty());
     fs::write(shop.file(), &edited[..PIECE_BYTES + 1]).unwrap();
-    assert!(matches!(
-        shop.reader.piece(1, &mut encoded),
-        Err(ContentError::Changed(_))
-    ));
+    assert!(matches!(shop.reader.piece(1, &mut encoded), Err(ContentError::Changed(_))));
 }
 
 #[test]
@@ -258,9 +202,7 @@ fn a_download_goes_on_after_a_crash_and_trusts_only_the_root() {
     }
     drop(writer);
     // What the crash did to the disk: a byte of piece 1 is wrong.
-    let part = shop
-        .downloads()
-        .join(format!("{}.part", hex::encode(shop.manifest.root.0)));
+    let part = shop.downloads().join(format!("{}.part", hex::encode(shop.manifest.root.0)));
     let mut bytes = fs::read(&part).unwrap();
     bytes[PIECE_BYTES + 3] ^= 1;
     fs::write(&part, bytes).unwrap();
@@ -278,11 +220,7 @@ fn a_download_survives_the_loss_of_its_hashes_by_fetching_again() {
     let mut writer = shop.writer();
     writer.accept(0, &shop.piece(0)).unwrap();
     drop(writer);
-    fs::remove_file(
-        shop.downloads()
-            .join(format!("{}.obao", hex::encode(shop.manifest.root.0))),
-    )
-    .unwrap();
+    fs::remove_file(shop.downloads().join(format!("{}.obao", hex::encode(shop.manifest.root.0)))).unwrap();
     assert_eq!(shop.writer().missing_count(), 2);
 }
 
@@ -302,10 +240,7 @@ fn an_unfinished_download_gets_no_name_and_a_finished_one_replaces_no_file() {
     let shop = Shop::with(10);
     let name = safe_name("copy").unwrap();
     let refused = shop.writer().finish(&shop.downloads(), &name);
-    assert!(matches!(
-        refused,
-        Err(ContentError::Incomplete { missing: 1 })
-    ));
+    assert!(matches!(refused, Err(ContentError::Incomplete { missing: 1 })));
     let mut writer = shop.writer();
     writer.accept(0, &shop.piece(0)).unwrap();
     fs::write(shop.downloads().join("copy"), b"mine").unwrap();

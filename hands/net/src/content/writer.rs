@@ -10,9 +10,7 @@ use bao_tree::io::{BaoContentItem, DecodeError, Parent};
 
 use crate::durable;
 
-use super::{
-    CHUNKS_PER_PIECE, ContentError, ENCODED_PIECE_BYTES_MAX, FileName, Manifest, PIECE_BYTES,
-};
+use super::{CHUNKS_PER_PIECE, ContentError, ENCODED_PIECE_BYTES_MAX, FileName, Manifest, PIECE_BYTES};
 
 /// What became of a good piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,29 +59,13 @@ impl PieceWriter {
             }
         }
         let tree = manifest.tree();
-        data.set_len(manifest.size)
-            .map_err(ContentError::io("write", &data_path))?;
+        data.set_len(manifest.size).map_err(ContentError::io("write", &data_path))?;
         let hashes = open_sparse(&outboard_path)?;
-        hashes
-            .set_len(tree.outboard_size())
-            .map_err(ContentError::io("write", &outboard_path))?;
-        let outboard = PostOrderOutboard {
-            root: manifest.hash(),
-            tree,
-            data: hashes,
-        };
-        let present =
-            present(&manifest, &data, &outboard).map_err(ContentError::io("read", &data_path))?;
+        hashes.set_len(tree.outboard_size()).map_err(ContentError::io("write", &outboard_path))?;
+        let outboard = PostOrderOutboard { root: manifest.hash(), tree, data: hashes };
+        let present = present(&manifest, &data, &outboard).map_err(ContentError::io("read", &data_path))?;
         let missing = present.iter().filter(|present| !**present).count() as u64;
-        Ok(Self {
-            manifest,
-            data,
-            data_path,
-            outboard,
-            outboard_path,
-            present,
-            missing,
-        })
+        Ok(Self { manifest, data, data_path, outboard, outboard_path, present, missing })
     }
 
     /// What is being put together.
@@ -95,18 +77,12 @@ impl PieceWriter {
     /// True if a piece is in place.
     #[must_use]
     pub fn has(&self, piece: u64) -> bool {
-        usize::try_from(piece)
-            .ok()
-            .and_then(|at| self.present.get(at))
-            .is_some_and(|has| *has)
+        usize::try_from(piece).ok().and_then(|at| self.present.get(at)).is_some_and(|has| *has)
     }
 
     /// The pieces still to fetch, in order.
     pub fn missing(&self) -> impl Iterator<Item = u64> + '_ {
-        (0_u64..)
-            .zip(&self.present)
-            .filter(|(_, present)| !**present)
-            .map(|(piece, _)| piece)
+        (0_u64..).zip(&self.present).filter(|(_, present)| !**present).map(|(piece, _)| piece)
     }
 
     /// How many pieces are still to fetch.
@@ -131,17 +107,12 @@ impl PieceWriter {
             return Ok(Accepted::Before);
         }
         for Parent { node, pair } in &pairs {
-            self.outboard
-                .save(*node, pair)
-                .map_err(ContentError::io("write", &self.outboard_path))?;
+            self.outboard.save(*node, pair).map_err(ContentError::io("write", &self.outboard_path))?;
         }
         self.data
             .write_all_at(piece * PIECE_BYTES as u64, &bytes)
             .map_err(ContentError::io("write", &self.data_path))?;
-        if let Some(present) = usize::try_from(piece)
-            .ok()
-            .and_then(|at| self.present.get_mut(at))
-        {
+        if let Some(present) = usize::try_from(piece).ok().and_then(|at| self.present.get_mut(at)) {
             *present = true;
             self.missing -= 1;
         }
@@ -153,13 +124,8 @@ impl PieceWriter {
     /// # Errors
     /// [`ContentError::Io`], [`ContentError::DiskFull`].
     pub fn sync(&self) -> Result<(), ContentError> {
-        self.outboard
-            .data
-            .sync_data()
-            .map_err(ContentError::io("write", &self.outboard_path))?;
-        self.data
-            .sync_data()
-            .map_err(ContentError::io("write", &self.data_path))
+        self.outboard.data.sync_data().map_err(ContentError::io("write", &self.outboard_path))?;
+        self.data.sync_data().map_err(ContentError::io("write", &self.data_path))
     }
 
     /// Gives the complete file its name in `dir`, which must be on the same file system as the
@@ -170,20 +136,15 @@ impl PieceWriter {
     /// [`ContentError::Io`]. What was fetched stays, and [`open`](Self::open) finds it again.
     pub fn finish(self, dir: &Path, name: &FileName) -> Result<PathBuf, ContentError> {
         if self.missing > 0 {
-            return Err(ContentError::Incomplete {
-                missing: self.missing,
-            });
+            return Err(ContentError::Incomplete { missing: self.missing });
         }
         let to = dir.join(name);
         if fs::symlink_metadata(&to).is_ok() {
             return Err(ContentError::Exists(to));
         }
-        self.data
-            .sync_all()
-            .map_err(ContentError::io("write", &self.data_path))?;
+        self.data.sync_all().map_err(ContentError::io("write", &self.data_path))?;
         durable::rename(&self.data_path, &to).map_err(ContentError::io("write", &to))?;
-        fs::remove_file(&self.outboard_path)
-            .map_err(ContentError::io("remove", &self.outboard_path))?;
+        fs::remove_file(&self.outboard_path).map_err(ContentError::io("remove", &self.outboard_path))?;
         Ok(to)
     }
 
@@ -199,12 +160,7 @@ impl PieceWriter {
     }
 
     /// The hash pairs and bytes of a piece, all of them proved, and all of `encoded` used up.
-    fn prove(
-        &self,
-        piece: u64,
-        chunks: &ChunkRanges,
-        encoded: &[u8],
-    ) -> Result<(Vec<Parent>, Vec<u8>), ContentError> {
+    fn prove(&self, piece: u64, chunks: &ChunkRanges, encoded: &[u8]) -> Result<(Vec<Parent>, Vec<u8>), ContentError> {
         let mut left = encoded;
         let mut pairs = Vec::new();
         let mut bytes = Vec::with_capacity(self.manifest.piece_bytes(piece).unwrap_or(0));
@@ -219,11 +175,7 @@ impl PieceWriter {
                 Err(_) => return Err(ContentError::WrongPiece { piece }),
             }
         }
-        if left.is_empty() {
-            Ok((pairs, bytes))
-        } else {
-            Err(ContentError::Excess { piece })
-        }
+        if left.is_empty() { Ok((pairs, bytes)) } else { Err(ContentError::Excess { piece }) }
     }
 }
 
@@ -238,11 +190,7 @@ fn open_sparse(path: &Path) -> Result<File, ContentError> {
 }
 
 /// Which pieces are on the disk and right, judged by the root alone.
-fn present(
-    manifest: &Manifest,
-    data: &File,
-    outboard: &PostOrderOutboard<File>,
-) -> std::io::Result<Vec<bool>> {
+fn present(manifest: &Manifest, data: &File, outboard: &PostOrderOutboard<File>) -> std::io::Result<Vec<bool>> {
     let pieces = usize::try_from(manifest.pieces()).map_err(std::io::Error::other)?;
     let mut present = vec![false; pieces];
     let (mut current, mut proved) = (0, 0);
@@ -254,13 +202,9 @@ fn present(
             (current, proved) = (piece, 0);
         }
         proved += range.end.0 - range.start.0;
-        let all = manifest
-            .piece_bytes(piece)
-            .map(|bytes| bytes.div_ceil(1024) as u64);
+        let all = manifest.piece_bytes(piece).map(|bytes| bytes.div_ceil(1024) as u64);
         if all == Some(proved)
-            && let Some(present) = usize::try_from(piece)
-                .ok()
-                .and_then(|at| present.get_mut(at))
+            && let Some(present) = usize::try_from(piece).ok().and_then(|at| present.get_mut(at))
         {
             *present = true;
         }

@@ -24,10 +24,7 @@ pub const READ_STEP_BYTES: usize = 64 << 10;
 /// Bytes in front of each payload.
 pub const HEADER_BYTES: usize = 4;
 
-const _: () = assert!(
-    FRAME_BYTES_MAX <= u32::MAX as usize,
-    "every length fits its prefix"
-);
+const _: () = assert!(FRAME_BYTES_MAX <= u32::MAX as usize, "every length fits its prefix");
 
 /// Why a frame could not be read or written. After any of these the stream is of no more use:
 /// close it. None of them says whether the other side acted on what it got before; ask it.
@@ -59,9 +56,7 @@ impl From<io::Error> for FrameError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Self::Truncated,
-            io::ErrorKind::BrokenPipe | io::ErrorKind::WriteZero | io::ErrorKind::NotConnected => {
-                Self::Closed
-            }
+            io::ErrorKind::BrokenPipe | io::ErrorKind::WriteZero | io::ErrorKind::NotConnected => Self::Closed,
             _ => Self::Io(error),
         }
     }
@@ -72,13 +67,8 @@ impl From<io::Error> for FrameError {
 ///
 /// # Errors
 /// [`FrameError::TooSlow`] when the time is up, otherwise whatever `work` answers.
-pub async fn within<T>(
-    limit: Duration,
-    work: impl Future<Output = Result<T, FrameError>>,
-) -> Result<T, FrameError> {
-    tokio::time::timeout(limit, work)
-        .await
-        .unwrap_or(Err(FrameError::TooSlow(limit)))
+pub async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, FrameError>>) -> Result<T, FrameError> {
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(FrameError::TooSlow(limit)))
 }
 
 #[cfg(test)]

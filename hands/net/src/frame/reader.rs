@@ -24,11 +24,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 
     /// A reader of frames up to `max` payload bytes, itself held to [`FRAME_BYTES_MAX`].
     pub fn with_max(from: R, max: usize) -> Self {
-        Self {
-            from,
-            arrived: BytesMut::new(),
-            max: max.min(FRAME_BYTES_MAX),
-        }
+        Self { from, arrived: BytesMut::new(), max: max.min(FRAME_BYTES_MAX) }
     }
 
     /// The next frame, waiting for it; `None` once the stream has ended between two frames.
@@ -46,11 +42,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             // Never more than a step ahead of what the peer has really sent.
             self.arrived.reserve(READ_STEP_BYTES);
             if self.from.read_buf(&mut self.arrived).await? == 0 {
-                return if self.arrived.is_empty() {
-                    Ok(None)
-                } else {
-                    Err(FrameError::Truncated)
-                };
+                return if self.arrived.is_empty() { Ok(None) } else { Err(FrameError::Truncated) };
             }
         }
     }
@@ -68,10 +60,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         };
         let bytes = usize::try_from(u32::from_be_bytes(*prefix)).unwrap_or(usize::MAX);
         if bytes > self.max {
-            return Err(FrameError::TooLong {
-                bytes,
-                max: self.max,
-            });
+            return Err(FrameError::TooLong { bytes, max: self.max });
         }
         if rest.len() < bytes {
             return Ok(None);

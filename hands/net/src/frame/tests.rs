@@ -7,11 +7,7 @@ use tokio::io::AsyncWriteExt;
 use super::*;
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(work)
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
 #[tokio::test]
@@ -56,10 +52,7 @@ async fn reader_refuses_a_frame_longer_than_its_limit_and_sets_nothing_aside_for
     near.write_all(&u32::MAX.to_be_bytes()).await.unwrap();
     let mut reader = FrameReader::with_max(far, 100);
     let refused = reader.next().await;
-    assert!(
-        matches!(refused, Err(FrameError::TooLong { max: 100, .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(FrameError::TooLong { max: 100, .. })), "{refused:?}");
 }
 
 #[tokio::test]
@@ -71,10 +64,7 @@ async fn reader_refuses_a_frame_cut_short() {
         near.write_all(&whole[..cut]).await.unwrap();
         drop(near);
         let refused = FrameReader::new(far).next().await;
-        assert!(
-            matches!(refused, Err(FrameError::Truncated)),
-            "{cut}: {refused:?}"
-        );
+        assert!(matches!(refused, Err(FrameError::Truncated)), "{cut}: {refused:?}");
     }
 }
 
@@ -82,16 +72,10 @@ async fn reader_refuses_a_frame_cut_short() {
 async fn writer_refuses_a_frame_longer_than_its_limit_and_the_stream_stays_good() {
     let (near, far) = tokio::io::duplex(64);
     let mut writer = FrameWriter::with_max(near, 8);
-    assert!(matches!(
-        writer.feed(&[0; 9]).await,
-        Err(FrameError::TooLong { bytes: 9, max: 8 })
-    ));
+    assert!(matches!(writer.feed(&[0; 9]).await, Err(FrameError::TooLong { bytes: 9, max: 8 })));
     writer.feed(b"good").await.unwrap();
     writer.flush().await.unwrap();
-    assert_eq!(
-        FrameReader::new(far).next().await.unwrap().unwrap(),
-        b"good"[..]
-    );
+    assert_eq!(FrameReader::new(far).next().await.unwrap().unwrap(), b"good"[..]);
 }
 
 #[tokio::test]
@@ -101,10 +85,7 @@ async fn a_peer_that_stalls_inside_a_frame_runs_out_of_time() {
     near.write_all(&[0; 9]).await.unwrap();
     let mut reader = FrameReader::new(far);
     let refused = within(Duration::from_millis(20), reader.next()).await;
-    assert!(
-        matches!(refused, Err(FrameError::TooSlow(_))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(FrameError::TooSlow(_))), "{refused:?}");
     near.write_all(&[0]).await.unwrap();
     let late = reader.next().await.unwrap().unwrap();
     assert_eq!(late, [0; 10][..], "what had arrived is kept");
@@ -114,16 +95,9 @@ async fn a_peer_that_stalls_inside_a_frame_runs_out_of_time() {
 async fn writer_sends_nothing_more_after_a_write_abandoned_half_way() {
     let (near, _far) = tokio::io::duplex(16);
     let mut writer = FrameWriter::new(near);
-    let stuck = within(
-        Duration::from_millis(20),
-        writer.feed(&[7; FRAME_BYTES_MAX]),
-    )
-    .await;
+    let stuck = within(Duration::from_millis(20), writer.feed(&[7; FRAME_BYTES_MAX])).await;
     assert!(matches!(stuck, Err(FrameError::TooSlow(_))));
-    assert!(matches!(
-        writer.feed(b"next").await,
-        Err(FrameError::Closed)
-    ));
+    assert!(matches!(writer.feed(b"next").await, Err(FrameError::Closed)));
 }
 
 proptest! {

@@ -27,12 +27,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
 
     /// A writer of frames up to `max` payload bytes, itself held to [`FRAME_BYTES_MAX`].
     pub fn with_max(to: W, max: usize) -> Self {
-        Self {
-            to,
-            gathered: BytesMut::new(),
-            max: max.min(FRAME_BYTES_MAX),
-            torn: false,
-        }
+        Self { to, gathered: BytesMut::new(), max: max.min(FRAME_BYTES_MAX), torn: false }
     }
 
     /// Adds a frame to what will be written. It leaves at the latest with [`flush`](Self::flush).
@@ -51,16 +46,11 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// # Errors
     /// As [`feed`](Self::feed).
     pub async fn feed_parts(&mut self, parts: &[&[u8]]) -> Result<(), FrameError> {
-        let bytes = parts
-            .iter()
-            .fold(0_usize, |sum, part| sum.saturating_add(part.len()));
+        let bytes = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
         let prefix = match u32::try_from(bytes) {
             Ok(prefix) if bytes <= self.max => prefix,
             _ => {
-                return Err(FrameError::TooLong {
-                    bytes,
-                    max: self.max,
-                });
+                return Err(FrameError::TooLong { bytes, max: self.max });
             }
         };
         self.begin()?;

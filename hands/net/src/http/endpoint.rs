@@ -23,9 +23,7 @@ pub struct Endpoint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// Not an address at all, or with more in it than an endpoint has.
-    #[error(
-        "not a server's address; it looks like https://host:port or https://host:port#sha256=…"
-    )]
+    #[error("not a server's address; it looks like https://host:port or https://host:port#sha256=…")]
     NotAnAddress,
     /// Without TLS anybody on the way could read and change what is said.
     #[error("plain http is only for 127.0.0.1, ::1 and localhost; use https")]
@@ -120,12 +118,7 @@ mod tests {
     #[test]
     fn endpoints_are_read_as_they_are_written() {
         let pinned = format!("https://10.0.0.1:8443#sha256={}", "ab".repeat(32));
-        for text in [
-            "https://bank.example",
-            &pinned,
-            "http://127.0.0.1:8080",
-            "http://[::1]:1",
-        ] {
+        for text in ["https://bank.example", &pinned, "http://127.0.0.1:8080", "http://[::1]:1"] {
             assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
         }
         let below: Endpoint = "https://host/bank/".parse().unwrap();
@@ -134,43 +127,20 @@ mod tests {
 
     #[test]
     fn peer_refuses_to_talk_in_the_clear_to_another_machine() {
-        for text in [
-            "http://bank.example",
-            "http://10.0.0.1:80",
-            "http://localhost.evil.example",
-        ] {
-            assert_eq!(
-                text.parse::<Endpoint>(),
-                Err(EndpointError::PlainOffLoopback),
-                "{text}"
-            );
+        for text in ["http://bank.example", "http://10.0.0.1:80", "http://localhost.evil.example"] {
+            assert_eq!(text.parse::<Endpoint>(), Err(EndpointError::PlainOffLoopback), "{text}");
         }
     }
 
     #[test]
     fn peer_refuses_what_is_not_quite_an_endpoint() {
-        for text in [
-            "",
-            "bank",
-            "ftp://bank",
-            "https://me@bank",
-            "https://me:pw@bank",
-            "https://b?x",
-        ] {
-            assert_eq!(
-                text.parse::<Endpoint>(),
-                Err(EndpointError::NotAnAddress),
-                "{text}"
-            );
+        for text in ["", "bank", "ftp://bank", "https://me@bank", "https://me:pw@bank", "https://b?x"] {
+            assert_eq!(text.parse::<Endpoint>(), Err(EndpointError::NotAnAddress), "{text}");
         }
         let short = format!("https://bank#sha256={}", "ab".repeat(31));
         let plain = format!("http://127.0.0.1#sha256={}", "ab".repeat(32));
         for text in [&short[..], &plain, "https://bank#", "https://bank#md5=00"] {
-            assert_eq!(
-                text.parse::<Endpoint>(),
-                Err(EndpointError::BadPin),
-                "{text}"
-            );
+            assert_eq!(text.parse::<Endpoint>(), Err(EndpointError::BadPin), "{text}");
         }
     }
 }

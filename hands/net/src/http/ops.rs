@@ -12,9 +12,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use super::problem::Problem;
 
 /// Upper bounds of the buckets all durations are sorted into, in seconds.
-const BUCKETS: [f64; 12] = [
-    0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0,
-];
+const BUCKETS: [f64; 12] = [0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
 
 /// Routes to be merged into a role's router:
 ///
@@ -35,9 +33,7 @@ where
             get(move || async move {
                 match ready() {
                     Ok(()) => "ready\n".into_response(),
-                    Err(why) => {
-                        Problem::overload(StatusCode::SERVICE_UNAVAILABLE, 1, why).into_response()
-                    }
+                    Err(why) => Problem::overload(StatusCode::SERVICE_UNAVAILABLE, 1, why).into_response(),
                 }
             }),
         )
@@ -45,10 +41,7 @@ where
             "/metrics",
             get(move || async move {
                 metrics.run_upkeep();
-                (
-                    [(CONTENT_TYPE, "text/plain; version=0.0.4")],
-                    metrics.render(),
-                )
+                ([(CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render())
             }),
         )
 }

@@ -77,22 +77,14 @@ impl Problem {
     /// the very same request, sent again, finds out and does no harm.
     #[must_use]
     pub fn outcome_unknown(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self {
-            fault: Fault::Us,
-            money: Money::Unknown,
-            remedy: Remedy::Again,
-            ..Self::of_http(status, detail)
-        }
+        Self { fault: Fault::Us, money: Money::Unknown, remedy: Remedy::Again, ..Self::of_http(status, detail) }
     }
 }
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let name = serde_json::to_value(refusal.code).ok();
-        let name = name
-            .as_ref()
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or("other");
+        let name = name.as_ref().and_then(serde_json::Value::as_str).unwrap_or("other");
         Self {
             kind: format!("urn:farthing:refusal:{name}"),
             title: name.replace('-', " "),
@@ -113,9 +105,7 @@ impl IntoResponse for Problem {
         let headers = [(CONTENT_TYPE, PROBLEM_JSON), (CACHE_CONTROL, "no-store")];
         let mut response = (status, headers, body).into_response();
         if let Some(seconds) = self.retry_after {
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from(seconds));
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -123,10 +113,7 @@ impl IntoResponse for Problem {
 
 /// A fallback for routers: nothing lives at this address.
 pub async fn not_found() -> Problem {
-    Problem::of_http(
-        StatusCode::NOT_FOUND,
-        "nothing lives at this address; see the documentation",
-    )
+    Problem::of_http(StatusCode::NOT_FOUND, "nothing lives at this address; see the documentation")
 }
 
 /// Turns a bare or plain text refusal (of a framework's making) into a problem and leaves every
@@ -163,20 +150,15 @@ fn status_of(code: Code) -> StatusCode {
     match code {
         Code::Malformed | Code::Version | Code::Decrypt => StatusCode::BAD_REQUEST,
         Code::Funds => StatusCode::PAYMENT_REQUIRED,
-        Code::Signature
-        | Code::Certificate
-        | Code::NotPayee
-        | Code::Suspended
-        | Code::Policy
-        | Code::Puzzle => StatusCode::FORBIDDEN,
+        Code::Signature | Code::Certificate | Code::NotPayee | Code::Suspended | Code::Policy | Code::Puzzle => {
+            StatusCode::FORBIDDEN
+        }
         Code::Unknown => StatusCode::NOT_FOUND,
         Code::Expired => StatusCode::GONE,
         Code::NotYet => StatusCode::TOO_EARLY,
         Code::Rate => StatusCode::TOO_MANY_REQUESTS,
         Code::Clock | Code::Quorum => StatusCode::SERVICE_UNAVAILABLE,
-        Code::Amount | Code::Limit | Code::Chain | Code::Range | Code::Goods => {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
+        Code::Amount | Code::Limit | Code::Chain | Code::Range | Code::Goods => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::CONFLICT,
     }
 }
@@ -206,14 +188,8 @@ mod tests {
         let bare = dress((StatusCode::BAD_REQUEST, "no such field").into_response()).await;
         let body = bare.into_body().collect().await.unwrap().to_bytes();
         let problem: Problem = serde_json::from_slice(&body).unwrap();
-        assert_eq!(
-            (problem.status, &problem.detail[..]),
-            (400, "no such field")
-        );
+        assert_eq!((problem.status, &problem.detail[..]), (400, "no such field"));
         let good = dress("plain".into_response()).await;
-        assert_eq!(
-            good.into_body().collect().await.unwrap().to_bytes(),
-            "plain"
-        );
+        assert_eq!(good.into_body().collect().await.unwrap().to_bytes(), "plain");
     }
 }

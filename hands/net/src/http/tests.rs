@@ -35,22 +35,11 @@ struct Running {
 impl Running {
     async fn with(router: Router, tls: Tls, limits: Limits) -> Self {
         let listen = ([127, 0, 0, 1], 0).into();
-        let server = Server::bind(ServerConfig {
-            listen,
-            tls,
-            limits,
-        })
-        .await
-        .unwrap();
+        let server = Server::bind(ServerConfig { listen, tls, limits }).await.unwrap();
         let (at, address) = (server.endpoint().unwrap(), server.address());
         let (stop, stopped) = oneshot::channel();
         let done = tokio::spawn(server.serve(router, async { _ = stopped.await }));
-        Self {
-            at,
-            address,
-            stop,
-            done,
-        }
+        Self { at, address, stop, done }
     }
 
     async fn plain(router: Router, limits: Limits) -> Self {
@@ -104,40 +93,24 @@ async fn rest(mut stream: TcpStream) -> String {
 }
 
 fn self_made(dir: &Path) -> Tls {
-    Tls::SelfMade {
-        dir: dir.to_owned(),
-    }
+    Tls::SelfMade { dir: dir.to_owned() }
 }
 
 #[tokio::test]
 async fn server_refuses_to_speak_in_the_clear_to_other_machines() {
     let listen: SocketAddr = ([0, 0, 0, 0], 0).into();
-    let config = ServerConfig {
-        listen,
-        tls: Tls::PlainLoopbackOnly,
-        limits: Limits::default(),
-    };
+    let config = ServerConfig { listen, tls: Tls::PlainLoopbackOnly, limits: Limits::default() };
     let refused = Server::bind(config).await.err().unwrap();
-    assert!(
-        matches!(refused, BindError::PlainOffLoopback(at) if at == listen),
-        "{refused}"
-    );
+    assert!(matches!(refused, BindError::PlainOffLoopback(at) if at == listen), "{refused}");
 }
 
 #[tokio::test]
 async fn a_port_in_use_is_named() {
     let server = Running::plain(echo(), Limits::default()).await;
     let listen = server.address;
-    let config = ServerConfig {
-        listen,
-        tls: Tls::PlainLoopbackOnly,
-        limits: Limits::default(),
-    };
+    let config = ServerConfig { listen, tls: Tls::PlainLoopbackOnly, limits: Limits::default() };
     let refused = Server::bind(config).await.err().unwrap();
-    assert!(
-        matches!(refused, BindError::AddressTaken(at) if at == listen),
-        "{refused}"
-    );
+    assert!(matches!(refused, BindError::AddressTaken(at) if at == listen), "{refused}");
 }
 
 #[tokio::test]
@@ -145,21 +118,11 @@ async fn a_self_made_certificate_is_recognised_by_its_fingerprint_and_no_other_i
     let dir = tempfile::tempdir().unwrap();
     let server = Running::with(echo(), self_made(dir.path()), Limits::default()).await;
     let answer = server.get("/").await;
-    assert_eq!(
-        (answer.status(), answer.version()),
-        (StatusCode::OK, Version::HTTP_2)
-    );
+    assert_eq!((answer.status(), answer.version()), (StatusCode::OK, Version::HTTP_2));
     let given = Fingerprint::of_file(&dir.path().join("certificate.pem")).unwrap();
     assert_eq!(server.at.pin(), Some(given));
     let wrong = server.at.clone().pinned(Fingerprint([7; 32])).unwrap();
-    let unpinned: Endpoint = server
-        .at
-        .to_string()
-        .split('#')
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let unpinned: Endpoint = server.at.to_string().split('#').next().unwrap().parse().unwrap();
     for impostor in [wrong, unpinned] {
         // Without authorities on this machine there is no client, which is a refusal as well.
         let Ok(client) = client(&impostor) else {
@@ -176,24 +139,15 @@ async fn given_certificates_work_over_http_1_too() {
     let dir = tempfile::tempdir().unwrap();
     tls::self_made(dir.path(), [127, 0, 0, 1].into()).unwrap();
     let both = dir.path().join("tls.pem");
-    let tls = Tls::Files {
-        cert: both.clone(),
-        key: both,
-    };
+    let tls = Tls::Files { cert: both.clone(), key: both };
     let server = Running::with(echo(), tls, Limits::default()).await;
-    let request = server
-        .client()
-        .get(server.at.url("/"))
-        .version(Version::HTTP_11);
+    let request = server.client().get(server.at.url("/")).version(Version::HTTP_11);
     assert_eq!(request.send().await.unwrap().text().await.unwrap(), "hello");
 }
 
 #[tokio::test]
 async fn server_refuses_bodies_too_large_told_or_untold_and_compressed_ones() {
-    let limits = Limits {
-        body_bytes: 1_000,
-        ..Limits::default()
-    };
+    let limits = Limits { body_bytes: 1_000, ..Limits::default() };
     let server = Running::plain(echo(), limits).await;
     let send = || server.client().post(server.at.url("/echo"));
     let good = send().body(vec![1; 1_000]).send().await.unwrap();
@@ -205,12 +159,7 @@ async fn server_refuses_bodies_too_large_told_or_untold_and_compressed_ones() {
     let untold = send().body(stream).send().await.unwrap();
     let problem = read_problem(untold).await.unwrap();
     assert_eq!((problem.status, problem.money), (413, Money::Unmoved));
-    let packed = send()
-        .header("content-encoding", "gzip")
-        .body("x")
-        .send()
-        .await
-        .unwrap();
+    let packed = send().header("content-encoding", "gzip").body("x").send().await.unwrap();
     assert_eq!(packed.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
 }
 
@@ -220,9 +169,7 @@ async fn server_refuses_too_many_headers_and_too_long_ones() {
     let many: String = (0..65).map(|n| format!("x-{n}: y\r\n")).collect();
     let long = format!("x: {}\r\n", "y".repeat(17 << 10));
     for headers in [many, long] {
-        let stream = server
-            .raw(&format!("GET / HTTP/1.1\r\nhost: x\r\n{headers}\r\n"))
-            .await;
+        let stream = server.raw(&format!("GET / HTTP/1.1\r\nhost: x\r\n{headers}\r\n")).await;
         let answer = rest(stream).await;
         assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     }
@@ -247,28 +194,18 @@ async fn a_panicking_handler_answers_with_a_problem_and_the_server_goes_on() {
 #[tokio::test]
 async fn server_turns_requests_away_early_while_all_seats_are_taken() {
     let (router, begun, go) = waiting();
-    let limits = Limits {
-        requests_per_address: 1,
-        ..Limits::default()
-    };
+    let limits = Limits { requests_per_address: 1, ..Limits::default() };
     let server = Running::plain(router, limits).await;
     let first = tokio::spawn(server.client().get(server.at.url("/wait")).send());
     begun.notified().await;
     let refused = server.get("/").await;
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     let problem = read_problem(refused).await.unwrap();
-    assert_eq!(
-        (problem.retry_after, problem.code),
-        (Some(1), Some(Code::Rate))
-    );
+    assert_eq!((problem.retry_after, problem.code), (Some(1), Some(Code::Rate)));
     assert_eq!(problem.money, Money::Unmoved);
     go.notify_one();
     assert_eq!(first.await.unwrap().unwrap().text().await.unwrap(), "done");
-    assert_eq!(
-        server.get("/").await.status(),
-        StatusCode::OK,
-        "and recovers by itself"
-    );
+    assert_eq!(server.get("/").await.status(), StatusCode::OK, "and recovers by itself");
 }
 
 #[tokio::test]
@@ -289,19 +226,10 @@ async fn server_slows_down_an_address_that_asks_too_fast() {
 #[tokio::test]
 async fn server_hangs_up_on_those_who_connect_and_dawdle() {
     let dir = tempfile::tempdir().unwrap();
-    let limits = Limits {
-        header_time: SHORT,
-        tls_time: SHORT,
-        ..Limits::default()
-    };
+    let limits = Limits { header_time: SHORT, tls_time: SHORT, ..Limits::default() };
     let plain = Running::plain(echo(), limits).await;
     let secure = Running::with(echo(), self_made(dir.path()), limits).await;
-    for said in [
-        "",
-        "PRI * HTTP/2.0\r\n\r\nSM",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        "GET / HT",
-    ] {
+    for said in ["", "PRI * HTTP/2.0\r\n\r\nSM", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET / HT"] {
         let answer = rest(plain.raw(said).await).await;
         assert!(!answer.contains("hello"), "{said}: {answer}");
     }
@@ -310,11 +238,7 @@ async fn server_hangs_up_on_those_who_connect_and_dawdle() {
 
 #[tokio::test]
 async fn server_hangs_up_on_an_idle_connection() {
-    let limits = Limits {
-        idle_time: SHORT,
-        header_time: SHORT,
-        ..Limits::default()
-    };
+    let limits = Limits { idle_time: SHORT, header_time: SHORT, ..Limits::default() };
     let server = Running::plain(echo(), limits).await;
     let answer = rest(server.raw("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await).await;
     assert!(answer.ends_with("hello"), "{answer}");
@@ -322,10 +246,7 @@ async fn server_hangs_up_on_an_idle_connection() {
 
 #[tokio::test]
 async fn server_refuses_a_body_that_never_ends() {
-    let limits = Limits {
-        body_time: SHORT,
-        ..Limits::default()
-    };
+    let limits = Limits { body_time: SHORT, ..Limits::default() };
     let server = Running::plain(echo(), limits).await;
     let head = "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf";
     let answer = rest(server.raw(head).await).await;
@@ -335,10 +256,7 @@ async fn server_refuses_a_body_that_never_ends() {
 #[tokio::test]
 async fn a_handler_that_takes_too_long_leaves_the_outcome_open() {
     let (router, ..) = waiting();
-    let limits = Limits {
-        request_time: SHORT,
-        ..Limits::default()
-    };
+    let limits = Limits { request_time: SHORT, ..Limits::default() };
     let server = Running::plain(router, limits).await;
     let problem = read_problem(server.get("/wait").await).await.unwrap();
     assert_eq!((problem.status, problem.money), (503, Money::Unknown));
@@ -346,36 +264,19 @@ async fn a_handler_that_takes_too_long_leaves_the_outcome_open() {
 
 #[tokio::test]
 async fn server_takes_no_more_connections_from_one_address_than_its_share() {
-    let limits = Limits {
-        connections_per_address: 1,
-        ..Limits::default()
-    };
+    let limits = Limits { connections_per_address: 1, ..Limits::default() };
     let server = Running::plain(echo(), limits).await;
     let mut first = server.raw("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     first.read_exact(&mut [0; 12]).await.unwrap();
-    assert_eq!(
-        rest(server.raw("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await).await,
-        ""
-    );
+    assert_eq!(rest(server.raw("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await).await, "");
 }
 
 #[tokio::test]
 async fn a_stopping_server_finishes_what_it_began_and_breaks_off_what_does_not_end() {
     for ends in [true, false] {
         let (router, begun, go) = waiting();
-        let drain_time = if ends {
-            Limits::default().drain_time
-        } else {
-            SHORT
-        };
-        let server = Running::plain(
-            router,
-            Limits {
-                drain_time,
-                ..Limits::default()
-            },
-        )
-        .await;
+        let drain_time = if ends { Limits::default().drain_time } else { SHORT };
+        let server = Running::plain(router, Limits { drain_time, ..Limits::default() }).await;
         let (url, address) = (server.at.url("/wait"), server.address);
         let running = tokio::spawn(server.client().get(url).send());
         begun.notified().await;
@@ -394,12 +295,7 @@ async fn a_stopping_server_finishes_what_it_began_and_breaks_off_what_does_not_e
 #[tokio::test]
 async fn requests_keep_a_fitting_id_and_get_one_otherwise() {
     let server = Running::plain(echo(), Limits::default()).await;
-    let ask = |id: String| {
-        server
-            .client()
-            .get(server.at.url("/"))
-            .header("x-request-id", id)
-    };
+    let ask = |id: String| server.client().get(server.at.url("/")).header("x-request-id", id);
     let kept = ask("order-7".into()).send().await.unwrap();
     assert_eq!(kept.headers()["x-request-id"], "order-7");
     for unfit in ["a b".to_owned(), "x".repeat(65), "<script>".to_owned()] {
@@ -414,10 +310,7 @@ async fn refusals_of_the_framework_are_problems_too() {
     let wrong_method = read_problem(server.get("/echo").await).await.unwrap();
     assert_eq!((wrong_method.status, wrong_method.code), (405, None));
     let nowhere = server.get("/nowhere").await;
-    assert_eq!(
-        nowhere.headers()["content-type"],
-        "application/problem+json"
-    );
+    assert_eq!(nowhere.headers()["content-type"], "application/problem+json");
     assert_eq!(nowhere.headers()["cache-control"], "no-store");
     assert_eq!(read_problem(nowhere).await.unwrap().status, 404);
 }
@@ -431,10 +324,7 @@ async fn health_readiness_and_metrics_are_told_by_several_servers_in_one_process
     assert_eq!(fine.get("/readyz").await.status(), StatusCode::OK);
     assert_eq!(ill.get("/healthz").await.status(), StatusCode::OK);
     let problem = read_problem(ill.get("/readyz").await).await.unwrap();
-    assert_eq!(
-        (problem.status, &problem.detail[..]),
-        (503, "the store is closed")
-    );
+    assert_eq!((problem.status, &problem.detail[..]), (503, "the store is closed"));
     for server in [fine, ill] {
         let metrics = server.get("/metrics").await.text().await.unwrap();
         assert!(metrics.contains("farthing_http_requests_total{route=\"/readyz\",status=\"200\"}"));
@@ -445,13 +335,7 @@ async fn health_readiness_and_metrics_are_told_by_several_servers_in_one_process
 async fn client_reads_no_more_than_it_can_use() {
     let long = get(|| async { vec![b'x'; 10_000] });
     let server = Running::plain(echo().route("/long", long), Limits::default()).await;
-    assert_eq!(
-        read_bounded(server.get("/long").await, 10_000)
-            .await
-            .unwrap()
-            .len(),
-        10_000
-    );
+    assert_eq!(read_bounded(server.get("/long").await, 10_000).await.unwrap().len(), 10_000);
     let refused = read_bounded(server.get("/long").await, 9_999).await;
     assert!(matches!(refused, Err(ReadError::TooLong { max: 9_999 })));
 }
@@ -460,19 +344,14 @@ async fn client_reads_no_more_than_it_can_use() {
 async fn client_follows_no_redirect() {
     let away = get(|| async { axum::response::Redirect::temporary("/") });
     let server = Running::plain(echo().route("/away", away), Limits::default()).await;
-    assert_eq!(
-        server.get("/away").await.status(),
-        StatusCode::TEMPORARY_REDIRECT
-    );
+    assert_eq!(server.get("/away").await.status(), StatusCode::TEMPORARY_REDIRECT);
 }
 
 #[tokio::test]
 async fn client_tells_what_was_not_sent_from_what_may_have_been() {
     // Takes requests and hangs up: whether it acted, nobody knows.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at: Endpoint = format!("http://{}", listener.local_addr().unwrap())
-        .parse()
-        .unwrap();
+    let at: Endpoint = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let taken = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&taken);
     let silent = tokio::spawn(async move {
@@ -483,18 +362,12 @@ async fn client_tells_what_was_not_sent_from_what_may_have_been() {
     });
     let client = client(&at).unwrap();
     let lost = send_idempotent(|| client.get(at.url("/"))).await;
-    assert!(
-        matches!(lost, Err(SendError::OutcomeUnknown(_))),
-        "{lost:?}"
-    );
+    assert!(matches!(lost, Err(SendError::OutcomeUnknown(_))), "{lost:?}");
     assert_eq!(taken.load(Ordering::Relaxed), super::client::SEND_TRIES);
     silent.abort();
     assert!(silent.await.is_err());
     let unreachable = send_idempotent(|| client.get(at.url("/"))).await;
-    assert!(
-        matches!(unreachable, Err(SendError::NotSent(_))),
-        "{unreachable:?}"
-    );
+    assert!(matches!(unreachable, Err(SendError::NotSent(_))), "{unreachable:?}");
 }
 
 #[tokio::test]
@@ -503,26 +376,16 @@ async fn client_comes_again_when_the_server_is_busy_and_gives_up_when_told_to_wa
     let count = Arc::clone(&asked);
     let busy_twice = get(move || async move {
         match count.fetch_add(1, Ordering::Relaxed) {
-            0 | 1 => Err(Problem::overload(
-                StatusCode::SERVICE_UNAVAILABLE,
-                0,
-                "busy",
-            )),
+            0 | 1 => Err(Problem::overload(StatusCode::SERVICE_UNAVAILABLE, 0, "busy")),
             _ => Ok("served"),
         }
     });
     let long = get(|| async { Problem::overload(StatusCode::TOO_MANY_REQUESTS, 3_600, "later") });
-    let router = Router::new()
-        .route("/busy", busy_twice)
-        .route("/long", long);
+    let router = Router::new().route("/busy", busy_twice).route("/long", long);
     let server = Running::plain(router, Limits::default()).await;
     let client = server.client();
-    let served = send_idempotent(|| client.get(server.at.url("/busy")))
-        .await
-        .unwrap();
+    let served = send_idempotent(|| client.get(server.at.url("/busy"))).await.unwrap();
     assert_eq!(served.text().await.unwrap(), "served");
-    let told = send_idempotent(|| client.get(server.at.url("/long")))
-        .await
-        .unwrap();
+    let told = send_idempotent(|| client.get(server.at.url("/long"))).await.unwrap();
     assert_eq!(read_problem(told).await.unwrap().retry_after, Some(3_600));
 }

@@ -32,9 +32,7 @@ pub fn install_default() {
 
 pub(super) fn provider() -> Arc<CryptoProvider> {
     install_default();
-    CryptoProvider::get_default()
-        .cloned()
-        .unwrap_or_else(|| Arc::new(aws_lc_rs::default_provider()))
+    CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(aws_lc_rs::default_provider()))
 }
 
 /// The SHA-256 of a certificate: how a self-made one is recognised. Written in hexadecimal.
@@ -114,10 +112,7 @@ impl TlsError {
         let path = path.to_owned();
         move |error| match error {
             rustls::pki_types::pem::Error::Io(source) => Self::Io { path, source },
-            _ => Self::Unusable {
-                path,
-                why: "not in PEM form".into(),
-            },
+            _ => Self::Unusable { path, why: "not in PEM form".into() },
         }
     }
 
@@ -136,16 +131,11 @@ pub(super) struct Identity {
 
 /// An identity from a chain of certificates and a key, each in a PEM file (or both in one).
 pub(super) fn from_files(certificate: &Path, key: &Path) -> Result<Identity, TlsError> {
-    let unusable = |why: String| TlsError::Unusable {
-        path: certificate.to_owned(),
-        why,
-    };
+    let unusable = |why: String| TlsError::Unusable { path: certificate.to_owned(), why };
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(TlsError::pem(certificate))?;
-    let first = chain
-        .first()
-        .ok_or_else(|| unusable("no certificate in it".into()))?;
+    let first = chain.first().ok_or_else(|| unusable("no certificate in it".into()))?;
     let fingerprint = Fingerprint::of(first);
     let key = PrivateKeyDer::from_pem_file(key).map_err(TlsError::pem(key))?;
     let mut config = ServerConfig::builder_with_provider(provider())
@@ -153,10 +143,7 @@ pub(super) fn from_files(certificate: &Path, key: &Path) -> Result<Identity, Tls
         .and_then(|config| config.with_no_client_auth().with_single_cert(chain, key))
         .map_err(|error| unusable(error.to_string()))?;
     config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
-    Ok(Identity {
-        config: Arc::new(config),
-        fingerprint,
-    })
+    Ok(Identity { config: Arc::new(config), fingerprint })
 }
 
 /// The identity kept in `dir`, made there the first time. Only the owner can read the key. Next
@@ -171,14 +158,8 @@ pub(super) fn self_made(dir: &Path, listen: IpAddr) -> Result<Identity, TlsError
 }
 
 fn make(dir: &Path, path: &Path, listen: IpAddr) -> Result<(), TlsError> {
-    let names = [
-        "localhost".into(),
-        "127.0.0.1".into(),
-        "::1".into(),
-        listen.to_string(),
-    ];
-    let made = rcgen::generate_simple_self_signed(names)
-        .map_err(|error| TlsError::Make(error.to_string()))?;
+    let names = ["localhost".into(), "127.0.0.1".into(), "::1".into(), listen.to_string()];
+    let made = rcgen::generate_simple_self_signed(names).map_err(|error| TlsError::Make(error.to_string()))?;
     let certificate = made.cert.pem();
     let new = dir.join(format!("{SELF_MADE}.new"));
     let mut file = private(&new).map_err(TlsError::io(&new))?;
@@ -215,18 +196,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first = self_made(dir.path(), LOOPBACK).unwrap().fingerprint;
         assert_eq!(self_made(dir.path(), LOOPBACK).unwrap().fingerprint, first);
-        assert_eq!(
-            Fingerprint::of_file(&dir.path().join(CERTIFICATE)).unwrap(),
-            first
-        );
+        assert_eq!(Fingerprint::of_file(&dir.path().join(CERTIFICATE)).unwrap(), first);
         assert_eq!(first.to_string().parse(), Ok(first));
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            let mode = fs::metadata(dir.path().join(SELF_MADE))
-                .unwrap()
-                .permissions()
-                .mode();
+            let mode = fs::metadata(dir.path().join(SELF_MADE)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
     }

@@ -7,10 +7,11 @@ use libp2p::kad::store::{MemoryStore, MemoryStoreConfig};
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{
-    Swarm, SwarmBuilder, autonat, connection_limits, dcutr, identify, kad, mdns, noise, ping,
-    relay, tcp, yamux,
+    Swarm, SwarmBuilder, autonat, connection_limits, dcutr, identify, kad, mdns, noise, ping, relay, tcp, yamux,
 };
+use tokio::sync::mpsc;
 
+use super::streams::Streams;
 use super::{KAD_PROTOCOL, OPEN_TIME, PeerLimits, StartError};
 
 /// What peers tell each other they are.
@@ -26,7 +27,7 @@ const NEGOTIATING_MAX: usize = 32;
 pub(super) struct Behaviour {
     // First, so that it refuses before anybody else sets something aside.
     limits: connection_limits::Behaviour,
-    pub(super) streams: libp2p_stream::Behaviour,
+    pub(super) streams: Streams,
     pub(super) kad: kad::Behaviour<MemoryStore>,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
@@ -42,31 +43,25 @@ pub(super) fn swarm(
     keys: Keypair,
     with_mdns: bool,
     limits: &PeerLimits,
+    arrivals: mpsc::Sender<(libp2p::PeerId, libp2p::Stream)>,
 ) -> Result<Swarm<Behaviour>, StartError> {
     let local = keys.public().to_peer_id();
     let mdns = if with_mdns {
-        Some(
-            mdns::tokio::Behaviour::new(mdns::Config::default(), local)
-                .map_err(StartError::Mdns)?,
-        )
+        Some(mdns::tokio::Behaviour::new(mdns::Config::default(), local).map_err(StartError::Mdns)?)
     } else {
         None
     };
     let transport = |error: noise::Error| StartError::Transport(error.to_string());
     let built = SwarmBuilder::with_existing_identity(keys)
         .with_tokio()
-        .with_tcp(
-            tcp::Config::default().nodelay(true),
-            noise::Config::new,
-            yamux::Config::default,
-        )
+        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
         .map_err(transport)?
         .with_quic()
         .with_relay_client(noise::Config::new, yamux::Config::default)
         .map_err(transport)?
         .with_behaviour(|keys, relay| Behaviour {
             limits: connection_limits::Behaviour::new(connection_limits(limits)),
-            streams: libp2p_stream::Behaviour::new(),
+            streams: Streams::new(arrivals),
             kad: kademlia(local),
             identify: identify::Behaviour::new(
                 identify::Config::new(PROTOCOL_FAMILY.into(), keys.public())
@@ -83,9 +78,7 @@ pub(super) fn swarm(
     let Ok(built) = built;
     Ok(built
         .with_swarm_config(|config| {
-            config
-                .with_idle_connection_timeout(IDLE_TIME)
-                .with_max_negotiating_inbound_streams(NEGOTIATING_MAX)
+            config.with_idle_connection_timeout(IDLE_TIME).with_max_negotiating_inbound_streams(NEGOTIATING_MAX)
         })
         .build())
 }
@@ -100,18 +93,11 @@ fn connection_limits(limits: &PeerLimits) -> connection_limits::ConnectionLimits
 
 /// The table that finds peers. It keeps no records for strangers: it is asked for addresses only.
 fn kademlia(local: libp2p::PeerId) -> kad::Behaviour<MemoryStore> {
-    let store = MemoryStoreConfig {
-        max_records: 0,
-        max_value_bytes: 0,
-        max_providers_per_key: 0,
-        max_provided_keys: 0,
-    };
+    let store =
+        MemoryStoreConfig { max_records: 0, max_value_bytes: 0, max_providers_per_key: 0, max_provided_keys: 0 };
     let mut config = kad::Config::new(KAD_PROTOCOL);
-    config
-        .set_record_filtering(kad::StoreInserts::FilterBoth)
-        .set_query_timeout(OPEN_TIME / 2);
-    let mut kad =
-        kad::Behaviour::with_config(local, MemoryStore::with_config(local, store), config);
+    config.set_record_filtering(kad::StoreInserts::FilterBoth).set_query_timeout(OPEN_TIME / 2);
+    let mut kad = kad::Behaviour::with_config(local, MemoryStore::with_config(local, store), config);
     // Not left to a guess from our addresses, which on a private network would be wrong.
     kad.set_mode(Some(kad::Mode::Server));
     kad

@@ -46,14 +46,8 @@ mod tests {
     #[test]
     fn an_identity_that_is_no_inlined_ed25519_key_is_nobody() {
         let hashed = [&[0x12, 32][..], &[7; 32]].concat(); // As an RSA key would appear.
-        assert_eq!(
-            from_libp2p(&libp2p::PeerId::from_bytes(&hashed).unwrap()),
-            None
-        );
+        assert_eq!(from_libp2p(&libp2p::PeerId::from_bytes(&hashed).unwrap()), None);
         let short = [&[0x00, 4][..], &[8, 1, 18, 0]].concat();
-        assert_eq!(
-            from_libp2p(&libp2p::PeerId::from_bytes(&short).unwrap()),
-            None
-        );
+        assert_eq!(from_libp2p(&libp2p::PeerId::from_bytes(&short).unwrap()), None);
     }
 }

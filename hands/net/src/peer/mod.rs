@@ -14,6 +14,7 @@ mod error;
 mod identity;
 mod node;
 mod stream;
+mod streams;
 mod task;
 
 use std::time::Duration;
@@ -56,13 +57,7 @@ pub struct PeerLimits {
 
 impl Default for PeerLimits {
     fn default() -> Self {
-        Self {
-            streams: 256,
-            streams_per_peer: 8,
-            connections: 512,
-            connections_per_peer: 4,
-            handshakes: 64,
-        }
+        Self { streams: 256, streams_per_peer: 8, connections: 512, connections_per_peer: 4, handshakes: 64 }
     }
 }
 

@@ -25,11 +25,7 @@ pub struct PeerStream {
 
 impl PeerStream {
     pub(super) fn new(peer: PeerId, stream: libp2p::Stream, seat: Option<Seat<PeerId>>) -> Self {
-        Self {
-            peer,
-            stream: stream.compat(),
-            _seat: seat,
-        }
+        Self { peer, stream: stream.compat(), _seat: seat }
     }
 
     /// Who is at the other end.
@@ -40,21 +36,13 @@ impl PeerStream {
 }
 
 impl AsyncRead for PeerStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, into)
     }
 }
 
 impl AsyncWrite for PeerStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        from: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, from)
     }
 

@@ -14,7 +14,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::behaviour::{Behaviour, BehaviourEvent};
 use super::identity::from_libp2p;
+use super::streams::Reply;
 use super::{ADDRESSES_MAX, KAD_PROTOCOL, OpenError, StartError};
+
+/// What a node wants of its task.
+pub(super) enum Wish {
+    Connection(Dial),
+    /// A stream to a connected peer. Unanswered if the connection is gone.
+    Stream(libp2p::PeerId, Reply),
+}
 
 /// A wish to be connected with a peer.
 pub(super) struct Dial {
@@ -34,7 +42,7 @@ struct Attempt {
 
 pub(super) struct Task {
     swarm: Swarm<Behaviour>,
-    wishes: mpsc::Receiver<Dial>,
+    wishes: mpsc::Receiver<Wish>,
     dialling: HashMap<ConnectionId, Attempt>,
     looking_up: HashMap<kad::QueryId, Attempt>,
     /// Listeners that have not told an address yet.
@@ -47,26 +55,17 @@ impl Task {
     pub(super) fn new(
         mut swarm: Swarm<Behaviour>,
         listen: &[Multiaddr],
-        wishes: mpsc::Receiver<Dial>,
+        wishes: mpsc::Receiver<Wish>,
         addresses: watch::Sender<Vec<Multiaddr>>,
     ) -> Result<Self, StartError> {
         let mut silent = HashSet::new();
         for address in listen {
             check_free(address)?;
-            let listener = swarm
-                .listen_on(address.clone())
-                .map_err(|error| cannot_listen(address.clone(), error))?;
+            let listener = swarm.listen_on(address.clone()).map_err(|error| cannot_listen(address.clone(), error))?;
             silent.insert(listener);
         }
         let (dialling, looking_up) = (HashMap::new(), HashMap::new());
-        Ok(Self {
-            swarm,
-            wishes,
-            dialling,
-            looking_up,
-            silent,
-            addresses,
-        })
+        Ok(Self { swarm, wishes, dialling, looking_up, silent, addresses })
     }
 
     /// Runs until the node drops its end of `wishes`.
@@ -76,10 +75,10 @@ impl Task {
                 event = self.swarm.select_next_some() => self.on_event(event),
                 wish = self.wishes.recv() => match wish {
                     None => return,
-                    Some(wish) if self.swarm.is_connected(&wish.peer) => answer(wish, Ok(())),
-                    Some(dial) => {
-                        let attempt = Attempt { dial, failed: None, looked_up: false };
-                        self.dial(attempt, true);
+                    Some(Wish::Stream(peer, reply)) => self.swarm.behaviour_mut().streams.ask(peer, reply),
+                    Some(Wish::Connection(dial)) if self.swarm.is_connected(&dial.peer) => answer(dial, Ok(())),
+                    Some(Wish::Connection(dial)) => {
+                        self.dial(Attempt { dial, failed: None, looked_up: false }, true);
                     }
                 },
             }
@@ -110,10 +109,7 @@ impl Task {
         if let DialError::WrongPeerId { address, .. } = &error {
             let wrong = bare(address.clone());
             let before = attempt.dial.addresses.len();
-            attempt
-                .dial
-                .addresses
-                .retain(|address| bare(address.clone()) != wrong);
+            attempt.dial.addresses.retain(|address| bare(address.clone()) != wrong);
             let after = attempt.dial.addresses.len();
             if 0 < after && after < before {
                 attempt.failed = Some(why(error));
@@ -128,11 +124,7 @@ impl Task {
             self.give_up(attempt);
         } else {
             attempt.looked_up = true;
-            let query = self
-                .swarm
-                .behaviour_mut()
-                .kad
-                .get_closest_peers(attempt.dial.peer);
+            let query = self.swarm.behaviour_mut().kad.get_closest_peers(attempt.dial.peer);
             self.looking_up.insert(query, attempt);
         }
     }
@@ -144,35 +136,22 @@ impl Task {
 
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
-            SwarmEvent::NewListenAddr {
-                listener_id,
-                address,
-            } => {
+            SwarmEvent::NewListenAddr { listener_id, address } => {
                 tracing::debug!(%address, "listening for peers");
                 self.silent.remove(&listener_id);
                 self.tell_addresses();
             }
             SwarmEvent::ExpiredListenAddr { .. } => self.tell_addresses(),
-            SwarmEvent::ListenerClosed {
-                listener_id,
-                reason,
-                ..
-            } => {
+            SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
                 tracing::warn!(?reason, "a listener for peers has closed");
                 self.silent.remove(&listener_id);
                 self.tell_addresses();
             }
             SwarmEvent::ConnectionEstablished { peer_id, .. } => {
-                let done = self
-                    .dialling
-                    .extract_if(|_, attempt| attempt.dial.peer == peer_id);
+                let done = self.dialling.extract_if(|_, attempt| attempt.dial.peer == peer_id);
                 done.for_each(|(_, attempt)| answer(attempt.dial, Ok(())));
             }
-            SwarmEvent::OutgoingConnectionError {
-                connection_id,
-                error,
-                ..
-            } => {
+            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 if let Some(attempt) = self.dialling.remove(&connection_id) {
                     self.on_failure(attempt, error);
                 }
@@ -184,19 +163,17 @@ impl Task {
 
     fn on_behaviour(&mut self, event: BehaviourEvent) {
         match event {
-            BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
-                if info.protocols.contains(&KAD_PROTOCOL) {
-                    self.remember(peer_id, info.listen_addrs);
-                }
+            BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. })
+                if info.protocols.contains(&KAD_PROTOCOL) =>
+            {
+                self.remember(peer_id, info.listen_addrs);
             }
             BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => {
                 for (peer, address) in found {
                     self.remember(peer, vec![address]);
                 }
             }
-            BehaviourEvent::Kad(kad::Event::OutboundQueryProgressed {
-                id, result, step, ..
-            }) => {
+            BehaviourEvent::Kad(kad::Event::OutboundQueryProgressed { id, result, step, .. }) => {
                 self.on_lookup(id, result, step.last);
             }
             _ => {}
@@ -213,18 +190,12 @@ impl Task {
         };
         let found = match result {
             kad::QueryResult::GetClosestPeers(Ok(found)) => found.peers,
-            kad::QueryResult::GetClosestPeers(Err(kad::GetClosestPeersError::Timeout {
-                peers,
-                ..
-            })) => peers,
+            kad::QueryResult::GetClosestPeers(Err(kad::GetClosestPeersError::Timeout { peers, .. })) => peers,
             _ => Vec::new(),
         };
         let peer = attempt.dial.peer;
         let addresses = found.into_iter().filter(|found| found.peer_id == peer);
-        attempt.dial.addresses = addresses
-            .flat_map(|found| found.addrs)
-            .take(ADDRESSES_MAX)
-            .collect();
+        attempt.dial.addresses = addresses.flat_map(|found| found.addrs).take(ADDRESSES_MAX).collect();
         if self.swarm.is_connected(&peer) {
             answer(attempt.dial, Ok(()));
         } else if attempt.dial.addresses.is_empty() {
@@ -243,8 +214,7 @@ impl Task {
 
     fn tell_addresses(&self) {
         if self.silent.is_empty() {
-            self.addresses
-                .send_replace(self.swarm.listeners().cloned().collect());
+            self.addresses.send_replace(self.swarm.listeners().cloned().collect());
         }
     }
 }
@@ -266,10 +236,9 @@ fn why(error: DialError) -> OpenError {
     match error {
         DialError::LocalPeerId { .. } => OpenError::Ourselves,
         DialError::NoAddresses => OpenError::Unknown,
-        DialError::WrongPeerId { obtained, address } => OpenError::Impostor {
-            address: bare(address),
-            obtained: from_libp2p(&obtained),
-        },
+        DialError::WrongPeerId { obtained, address } => {
+            OpenError::Impostor { address: bare(address), obtained: from_libp2p(&obtained) }
+        }
         error => OpenError::Unreachable(error.to_string()),
     }
 }
@@ -298,19 +267,15 @@ fn cannot_listen(address: Multiaddr, error: TransportError<io::Error>) -> StartE
         TransportError::Other(error) if root_kind(&error) == io::ErrorKind::AddrInUse => {
             StartError::AddressTaken(address)
         }
-        error => StartError::Listen {
-            address,
-            reason: error.to_string(),
-        },
+        error => StartError::Listen { address, reason: error.to_string() },
     }
 }
 
 /// Libp2p wraps the system's error once for each transport it tried.
 fn root_kind(error: &io::Error) -> io::ErrorKind {
     let mut kind = error.kind();
-    let mut inner: Option<&(dyn std::error::Error + 'static)> = error
-        .get_ref()
-        .map(|inner| inner as &(dyn std::error::Error + 'static));
+    let mut inner: Option<&(dyn std::error::Error + 'static)> =
+        error.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static));
     while let Some(error) = inner {
         if let Some(error) = error.downcast_ref::<io::Error>() {
             kind = error.kind();

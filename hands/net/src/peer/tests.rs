@@ -8,10 +8,7 @@ const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
 fn config(seed: u8, listen: &[&str]) -> NodeConfig {
     NodeConfig {
         secret: Zeroizing::new([seed; 32]),
-        listen: listen
-            .iter()
-            .map(|address| address.parse().unwrap())
-            .collect(),
+        listen: listen.iter().map(|address| address.parse().unwrap()).collect(),
         bootstrap: vec![],
         mdns: false,
         limits: PeerLimits::default(),
@@ -96,9 +93,7 @@ async fn payer_refuses_somebody_else_at_the_payees_address() {
         let at = thief.listen_addrs().await;
         let payee = node(3, &[transport]);
         let refused = payer.open(payee.public_key(), &at).await.unwrap_err();
-        let OpenError::Impostor { obtained, .. } = refused else {
-            panic!("{refused}")
-        };
+        let OpenError::Impostor { obtained, .. } = refused else { panic!("{refused}") };
         assert_eq!(obtained, Some(thief.public_key()));
         // An old address among good ones does no harm.
         let mut both = at.clone();
@@ -147,15 +142,9 @@ async fn nobody_is_reached_where_nobody_listens_or_nothing_is_known() {
     assert!(matches!(refused, OpenError::Unreachable(_)), "{refused}");
     assert_eq!(payer.open(key, &[]).await.unwrap_err(), OpenError::Unknown);
     let ourselves = payer.public_key();
-    assert_eq!(
-        payer.open(ourselves, &[]).await.unwrap_err(),
-        OpenError::Ourselves
-    );
+    assert_eq!(payer.open(ourselves, &[]).await.unwrap_err(), OpenError::Ourselves);
     let no_key = PeerId([2; 32]); // Not a point of the curve.
-    assert_eq!(
-        payer.open(no_key, &at).await.unwrap_err(),
-        OpenError::NotAKey
-    );
+    assert_eq!(payer.open(no_key, &at).await.unwrap_err(), OpenError::NotAKey);
 }
 
 #[tokio::test]
@@ -165,8 +154,5 @@ async fn a_port_in_use_is_named() {
     let mut second = config(2, &[]);
     second.listen = vec![taken.clone()];
     let refused = Node::start(second).err().unwrap();
-    assert!(
-        matches!(&refused, StartError::AddressTaken(at) if *at == taken),
-        "{refused}"
-    );
+    assert!(matches!(&refused, StartError::AddressTaken(at) if *at == taken), "{refused}");
 }

@@ -67,15 +67,11 @@ pub fn client(endpoint: &Endpoint) -> Result<Client, ClientError> {
         let builder = builder.resolve_to_addrs("localhost", &here.map(|ip| SocketAddr::new(ip, 0)));
         builder.tls_backend_preconfigured(pin::nobody().map_err(ClientError)?)
     } else if let Some(pin) = endpoint.pin() {
-        builder
-            .https_only(true)
-            .tls_backend_preconfigured(pin::only(pin).map_err(ClientError)?)
+        builder.https_only(true).tls_backend_preconfigured(pin::only(pin).map_err(ClientError)?)
     } else {
         builder.https_only(true)
     };
-    builder
-        .build()
-        .map_err(|error| ClientError(error.to_string()))
+    builder.build().map_err(|error| ClientError(error.to_string()))
 }
 
 /// Reads an answer of at most `max` bytes. Never takes in more than that, whatever the server
@@ -104,17 +100,10 @@ pub async fn read_problem(response: Response) -> Result<Problem, ReadError> {
     let ours = kind.is_some_and(|kind| kind.as_bytes().starts_with(PROBLEM_JSON.as_bytes()));
     let retry_after = retry::retry_after(&response).map(|wait| wait.as_secs());
     let body = read_bounded(response, PROBLEM_BYTES_MAX).await?;
-    let read = if ours {
-        serde_json::from_slice::<Problem>(&body).ok()
-    } else {
-        None
-    };
+    let read = if ours { serde_json::from_slice::<Problem>(&body).ok() } else { None };
     let bare = || match status.is_server_error() {
         true => Problem::outcome_unknown(status, "the server gave no reason"),
         false => Problem::of_http(status, "the server gave no reason"),
     };
-    Ok(Problem {
-        retry_after,
-        ..read.unwrap_or_else(bare)
-    })
+    Ok(Problem { retry_after, ..read.unwrap_or_else(bare) })
 }

@@ -21,9 +21,7 @@ pub enum SendError {
     NotSent(#[source] reqwest::Error),
     /// At least one try may have reached the server. Ask again later with the very same request,
     /// never with a new one.
-    #[error(
-        "the answer went missing; the server may have acted, so ask again with the very same request"
-    )]
+    #[error("the answer went missing; the server may have acted, so ask again with the very same request")]
     OutcomeUnknown(#[source] reqwest::Error),
 }
 
@@ -36,20 +34,14 @@ pub enum SendError {
 ///
 /// # Errors
 /// [`SendError`], which tells apart what was certainly not sent from what may have been.
-pub async fn send_idempotent(
-    mut request: impl FnMut() -> RequestBuilder,
-) -> Result<Response, SendError> {
-    let pauses = ExponentialBuilder::new()
-        .with_min_delay(PAUSE)
-        .with_jitter();
+pub async fn send_idempotent(mut request: impl FnMut() -> RequestBuilder) -> Result<Response, SendError> {
+    let pauses = ExponentialBuilder::new().with_min_delay(PAUSE).with_jitter();
     let mut pauses = pauses.with_max_times(SEND_TRIES - 1).build();
     // The error of a try that may have reached the server.
     let mut lost = None;
     loop {
         let (wait, outcome) = match request().send().await {
-            Ok(answer) if is_overload(answer.status()) => {
-                (retry_after(&answer).unwrap_or_default(), Ok(answer))
-            }
+            Ok(answer) if is_overload(answer.status()) => (retry_after(&answer).unwrap_or_default(), Ok(answer)),
             Ok(answer) => return Ok(answer),
             // An address may carry what is nobody's business in a log.
             Err(error) => (Duration::ZERO, Err(error.without_url())),
@@ -79,20 +71,11 @@ fn may_have_been_sent(error: &reqwest::Error) -> bool {
 }
 
 fn is_overload(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-    )
+    matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
 }
 
 /// How long the server asks us to wait, in whole seconds; dates are not understood.
 pub(super) fn retry_after(answer: &Response) -> Option<Duration> {
-    let seconds = answer
-        .headers()
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()?;
+    let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds))
 }

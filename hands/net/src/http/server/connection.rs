@@ -62,10 +62,7 @@ pub(super) fn http(limits: &Limits) -> auto::Builder<TokioExecutor> {
 /// After a failed accept: a visitor who left already is nothing, running out of descriptors is
 /// waited out.
 pub(super) async fn pause_after(error: &io::Error) {
-    let visitor = [
-        io::ErrorKind::ConnectionAborted,
-        io::ErrorKind::ConnectionReset,
-    ];
+    let visitor = [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset];
     if !visitor.contains(&error.kind()) {
         tracing::warn!(%error, "cannot accept a connection");
         tokio::time::sleep(ACCEPT_PAUSE).await;

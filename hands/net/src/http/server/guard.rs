@@ -53,8 +53,7 @@ pub(super) struct Guard {
 
 impl Guard {
     pub(super) fn new(limits: Limits) -> Self {
-        let quota =
-            Quota::per_second(limits.rate_per_address).allow_burst(limits.burst_per_address);
+        let quota = Quota::per_second(limits.rate_per_address).allow_burst(limits.burst_per_address);
         Self {
             limits,
             seats: Seats::new(limits.requests, limits.requests_per_address),
@@ -93,9 +92,7 @@ impl Guard {
     }
 
     fn refuse_length(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let told = headers
-            .get(CONTENT_LENGTH)
-            .and_then(|told| told.to_str().ok()?.parse::<usize>().ok());
+        let told = headers.get(CONTENT_LENGTH).and_then(|told| told.to_str().ok()?.parse::<usize>().ok());
         match told {
             Some(told) if self.limits.body_bytes < told => Err(self.too_large()),
             _ => Ok(()),
@@ -122,10 +119,7 @@ impl Guard {
     }
 
     fn too_large(&self) -> Problem {
-        let detail = format!(
-            "a body may have {} bytes; send less",
-            self.limits.body_bytes
-        );
+        let detail = format!("a body may have {} bytes; send less", self.limits.body_bytes);
         Problem::of_http(StatusCode::PAYLOAD_TOO_LARGE, detail)
     }
 
@@ -133,12 +127,7 @@ impl Guard {
     fn id(&self, headers: &HeaderMap, number: u64) -> HeaderValue {
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         match headers.get(REQUEST_ID) {
-            Some(id)
-                if (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
-                    && id.as_bytes().iter().all(plain) =>
-            {
-                id.clone()
-            }
+            Some(id) if (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(plain) => id.clone(),
             _ => HeaderValue::from_str(&format!("{:016x}-{number}", self.run))
                 .unwrap_or(HeaderValue::from_static("none")),
         }
@@ -154,11 +143,7 @@ impl Guard {
 }
 
 /// The middleware around every handler: see [`Guard::pass`].
-pub(super) async fn guard(
-    State(guard): State<Arc<Guard>>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let number = guard.asked.fetch_add(1, Ordering::Relaxed);
     guard.tidy(number);
@@ -170,16 +155,10 @@ pub(super) async fn guard(
         "request", id = id.to_str().unwrap_or_default(), method = %request.method(), route
     );
     let response = async {
-        let response = guard
-            .pass(request, next)
-            .await
-            .unwrap_or_else(Problem::into_response);
+        let response = guard.pass(request, next).await.unwrap_or_else(Problem::into_response);
         let response = finish(response, id).await;
         let (status, time) = (response.status().as_u16(), begun.elapsed());
-        tracing::info!(
-            status,
-            micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-        );
+        tracing::info!(status, micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
         let labels = [("route", route), ("status", status.to_string())];
         metrics::counter!("farthing_http_requests_total", &labels).increment(1);
         metrics::histogram!("farthing_http_request_seconds", &labels[..1]).record(time);
@@ -191,10 +170,7 @@ pub(super) async fn guard(
 async fn finish(mut response: Response, id: HeaderValue) -> Response {
     if response.extensions().get::<Verbatim>().is_none() {
         response = dress(response).await;
-        response
-            .headers_mut()
-            .entry(CACHE_CONTROL)
-            .or_insert(HeaderValue::from_static("no-store"));
+        response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         let headers = response.headers_mut().entry(X_CONTENT_TYPE_OPTIONS);
         headers.or_insert(HeaderValue::from_static("nosniff"));
     }

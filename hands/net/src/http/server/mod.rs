@@ -136,27 +136,16 @@ impl Server {
     /// # Errors
     /// [`BindError`].
     pub async fn bind(config: ServerConfig) -> Result<Self, BindError> {
-        let ServerConfig {
-            listen,
-            tls,
-            limits,
-        } = config;
+        let ServerConfig { listen, tls, limits } = config;
         let identity = match tls {
             Tls::PlainLoopbackOnly if listen.ip().is_loopback() => None,
             Tls::PlainLoopbackOnly => return Err(BindError::PlainOffLoopback(listen)),
             Tls::Files { cert, key } => Some(tls::from_files(&cert, &key)?),
             Tls::SelfMade { dir } => Some(tls::self_made(&dir, listen.ip())?),
         };
-        let listener = TcpListener::bind(listen)
-            .await
-            .map_err(BindError::at(listen))?;
+        let listener = TcpListener::bind(listen).await.map_err(BindError::at(listen))?;
         let address = listener.local_addr().map_err(BindError::at(listen))?;
-        Ok(Self {
-            listener,
-            address,
-            identity,
-            limits,
-        })
+        Ok(Self { listener, address, identity, limits })
     }
 
     /// Where the server really listens.
@@ -180,11 +169,7 @@ impl Server {
     pub fn endpoint(&self) -> Result<Endpoint, super::endpoint::EndpointError> {
         let mut at = self.address;
         if at.ip().is_unspecified() {
-            at.set_ip(if at.is_ipv4() {
-                [127, 0, 0, 1].into()
-            } else {
-                Ipv6Addr::LOCALHOST.into()
-            });
+            at.set_ip(if at.is_ipv4() { [127, 0, 0, 1].into() } else { Ipv6Addr::LOCALHOST.into() });
         }
         match self.fingerprint() {
             None => format!("http://{at}").parse(),
@@ -195,12 +180,7 @@ impl Server {
     /// Serves until `stop` is done, then takes no more connections, lets running requests finish
     /// for at most [`Limits::drain_time`] and breaks off the rest.
     pub async fn serve(self, router: Router, stop: impl Future<Output = ()> + Send) {
-        let Self {
-            listener,
-            identity,
-            limits,
-            ..
-        } = self;
+        let Self { listener, identity, limits, .. } = self;
         let guard = Arc::new(guard::Guard::new(limits));
         let attendant = Arc::new(connection::Attendant {
             router: router.layer(from_fn_with_state(guard, guard::guard)),
@@ -227,9 +207,7 @@ impl Server {
                             drop(seat);
                         });
                     }
-                    None => {
-                        metrics::counter!("farthing_http_connections_refused_total").increment(1)
-                    }
+                    None => metrics::counter!("farthing_http_connections_refused_total").increment(1),
                 },
                 Err(error) => connection::pause_after(&error).await,
             }
@@ -237,14 +215,8 @@ impl Server {
         drop(listener);
         attendant.stopping.cancel();
         connections.close();
-        if tokio::time::timeout(limits.drain_time, connections.wait())
-            .await
-            .is_err()
-        {
-            tracing::warn!(
-                open = connections.len(),
-                "breaking off requests that did not finish"
-            );
+        if tokio::time::timeout(limits.drain_time, connections.wait()).await.is_err() {
+            tracing::warn!(open = connections.len(), "breaking off requests that did not finish");
             attendant.breaking_off.cancel();
             connections.wait().await;
         }
