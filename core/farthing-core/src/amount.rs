@@ -163,11 +163,7 @@ impl Amount {
     }
 
     fn same_currency(self, other: Self) -> Result<(), AmountError> {
-        if self.currency == other.currency {
-            Ok(())
-        } else {
-            Err(AmountError::Mixed(self.currency, other.currency))
-        }
+        if self.currency == other.currency { Ok(()) } else { Err(AmountError::Mixed(self.currency, other.currency)) }
     }
 }
 
@@ -331,8 +327,23 @@ mod tests {
     #[test]
     fn rubbish_is_not_an_amount() {
         for text in [
-            "", "1", "USD", "-1 USD", "+1 USD", "1e3 USD", "1,5 USD", ".5 USD", "5. USD", "1.2.3 USD", "0x1 USD",
-            "1 usd", "1 USDT", "1 U$D", "\u{0661} USD", "1.0000001 USD", "99999999999999999999 USD",
+            "",
+            "1",
+            "USD",
+            "-1 USD",
+            "+1 USD",
+            "1e3 USD",
+            "1,5 USD",
+            ".5 USD",
+            "5. USD",
+            "1.2.3 USD",
+            "0x1 USD",
+            "1 usd",
+            "1 USDT",
+            "1 U$D",
+            "\u{0661} USD",
+            "1.0000001 USD",
+            "99999999999999999999 USD",
             "72057594038 USD",
         ] {
             assert!(text.parse::<Amount>().is_err(), "{text:?} was read as an amount");

@@ -180,10 +180,8 @@ impl<T: Statement> Verified<T> {
 /// strictly, before it is used as evidence; `docs/decisions/0003-batch-verification.md` tells why
 /// no money depends on it.
 pub fn verify_batch<T: Statement>(network: NetworkId, signed: Vec<Signed<T>>) -> Vec<Result<Verified<T>, Unproven>> {
-    let keys: Option<Vec<VerifyingKey>> = signed
-        .iter()
-        .map(|s| VerifyingKey::from_bytes(&s.signer.0).ok().filter(|key| !key.is_weak()))
-        .collect();
+    let keys: Option<Vec<VerifyingKey>> =
+        signed.iter().map(|s| VerifyingKey::from_bytes(&s.signer.0).ok().filter(|key| !key.is_weak())).collect();
     let Some(keys) = keys else {
         return signed.into_iter().map(|s| s.verify(network)).collect();
     };

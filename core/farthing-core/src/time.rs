@@ -8,13 +8,29 @@ use minicbor::{Decode, Encode};
 pub const SKEW: Span = Span::from_secs(120);
 
 /// A moment: milliseconds since 1970, UTC.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode, serde::Serialize, serde::Deserialize,
+)]
 #[cbor(transparent)]
 #[serde(transparent)]
 pub struct Time(#[n(0)] u64);
 
 /// A length of time in milliseconds.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Encode, Decode, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Debug,
+    Default,
+    Encode,
+    Decode,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 #[cbor(transparent)]
 #[serde(transparent)]
 pub struct Span(#[n(0)] u64);

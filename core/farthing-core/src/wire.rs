@@ -150,10 +150,10 @@ mod tests {
         assert_eq!(good, [0x82, 0x01, 0x02]);
         assert!(decode::<Pair>(&good).is_ok());
         for bad in [
-            &[0x82, 0x18, 0x01, 0x02][..],       // an over-long integer
-            &[0x82, 0x01, 0x02, 0x00],           // bytes left over
-            &[0x83, 0x01, 0x02, 0x03],           // a field nobody knows
-            &[0x9f, 0x01, 0x02, 0xff],           // a list of unknown length
+            &[0x82, 0x18, 0x01, 0x02][..], // an over-long integer
+            &[0x82, 0x01, 0x02, 0x00],     // bytes left over
+            &[0x83, 0x01, 0x02, 0x03],     // a field nobody knows
+            &[0x9f, 0x01, 0x02, 0xff],     // a list of unknown length
         ] {
             assert_eq!(decode::<Pair>(bad), Err(Malformed::NotCanonical), "{bad:02x?}");
         }

@@ -65,12 +65,7 @@ pub trait Role: Send + Sync + 'static {
     /// Checks requests as far as that needs no transaction. `facts` are records as they stood a
     /// moment ago: only what can never become untrue again may be concluded from them. Answers in
     /// order, one for each request.
-    fn check(
-        &self,
-        now: Time,
-        requests: Vec<Request>,
-        facts: &dyn Records,
-    ) -> Vec<Result<Self::Checked, Halt>>;
+    fn check(&self, now: Time, requests: Vec<Request>, facts: &dyn Records) -> Vec<Result<Self::Checked, Halt>>;
 
     /// Handles one checked message.
     ///

@@ -103,7 +103,14 @@ impl Payee {
         let tag = Tag::new(&touchstone.body().header);
         let tip = self.anchor(&tag, touchstone.body(), claimed.from, visit.anchor)?;
         let (upto, expires) = (claimed.upto, claimed.expires);
-        Ok(Counting { tag, tip, upto, expires, order, visit: Box::new(Held { touchstone, reserve, previous: visit.previous }) })
+        Ok(Counting {
+            tag,
+            tip,
+            upto,
+            expires,
+            order,
+            visit: Box::new(Held { touchstone, reserve, previous: visit.previous }),
+        })
     }
 
     fn check_touchstone(&self, now: Time, signed: Signed<Touchstone>) -> Result<Verified<Touchstone>, Refusal> {
@@ -210,12 +217,7 @@ pub(crate) fn check_range(touchstone: &Touchstone, reserve: &Reserve) -> Result<
 }
 
 /// Checks a release: signed by the payee of the reserve it ends, or by the bank.
-pub(crate) fn freed_by(
-    network: NetworkId,
-    bank: PeerId,
-    payee: PeerId,
-    freed: Freed,
-) -> Result<Release, Refusal> {
+pub(crate) fn freed_by(network: NetworkId, bank: PeerId, payee: PeerId, freed: Freed) -> Result<Release, Refusal> {
     Ok(match freed {
         Freed::Payee(signed) => signed.verify_by(network, payee)?.body().clone(),
         Freed::Bank(signed) => signed.verify_by(network, bank)?.body().release.clone(),
@@ -256,9 +258,15 @@ impl Counting {
         }
     }
 
-    fn check_extension(&self, payee: &Payee, now: Time, reserve: Signed<Reserve>) -> Result<Verified<Reserve>, Refusal> {
+    fn check_extension(
+        &self,
+        payee: &Payee,
+        now: Time,
+        reserve: Signed<Reserve>,
+    ) -> Result<Verified<Reserve>, Refusal> {
         let verified = payee.check_reserve(now, self.order, self.visit.touchstone.body(), reserve)?;
-        if self.tip.index() != self.upto || verified.body().from != self.upto + 1 || verified.body().previous.is_some() {
+        if self.tip.index() != self.upto || verified.body().from != self.upto + 1 || verified.body().previous.is_some()
+        {
             return Err(Refusal::new(Code::Range, "a further reserve begins where the last one was used up"));
         }
         Ok(verified)
@@ -327,12 +335,8 @@ impl Counting {
     /// claim before it sends it, and counts no further word under this reserve.
     #[must_use]
     pub fn release(&self, key: &SecretKey, network: NetworkId, now: Time) -> Signed<Release> {
-        let release = Release {
-            chain: self.chain(),
-            reserve: self.visit.reserve.digest(),
-            through: self.tip.index(),
-            time: now,
-        };
+        let release =
+            Release { chain: self.chain(), reserve: self.visit.reserve.digest(), through: self.tip.index(), time: now };
         key.sign(network, &release)
     }
 

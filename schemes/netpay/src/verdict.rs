@@ -72,13 +72,108 @@ pub fn claim_beyond_release(network: NetworkId, claim: Signed<RequestBody>, rele
     let beyond = |item: &crate::messages::Claim| {
         item.reserve.digest() == release.body().reserve && item.through > release.body().through
     };
-    if claims.items.as_slice().iter().any(beyond) {
-        Verdict::Guilty(claim.signer())
-    } else {
-        Verdict::Insufficient
-    }
+    if claims.items.as_slice().iter().any(beyond) { Verdict::Guilty(claim.signer()) } else { Verdict::Insufficient }
 }
 
 fn read<T>(bytes: &[u8]) -> Option<Signed<T>> {
     wire::decode(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{HERE, Payer, World, key};
+
+    const PAYEES: [u8; 3] = [20, 30, 40];
+
+    /// What an honest payer signs, and the releases it is given, on its way through some visits.
+    fn honest_trace(visits: &[(usize, u32, u32, bool)]) -> (World, Payer, Vec<Signed<Reserve>>, Vec<Freed>) {
+        let mut world = World::new();
+        world.enrol(key(10).id(), 1_000_000, 0);
+        let mut payer = world.open(&key(10), 200, 11);
+        let (mut reserves, mut releases) = (Vec::new(), Vec::new());
+        for (payee, width, units, vanishes) in visits {
+            let payee = key(PAYEES[*payee]);
+            if payer.purse.left() < *width {
+                break;
+            }
+            let order = crate::testing::ORDER;
+            let ends = world.now.after(farthing_core::time::Span::from_hours(24));
+            let Ok(visit) = payer.purse.reserve(&payer.signer, HERE, payee.id(), order, *width, ends) else { continue };
+            reserves.push(visit.reserve.clone());
+            let mut counting = world.payee(payee.id()).admit(world.now, order, visit).unwrap();
+            let units = *units.min(width);
+            if units > 0 {
+                counting.on_pay(world.now, &payer.purse.pay(units, order).unwrap()).unwrap();
+            }
+            if *vanishes {
+                payer.purse.abandon().unwrap();
+            } else {
+                let release = counting.release(&payee, HERE, world.now);
+                payer.purse.on_release(HERE, release.clone(), units).unwrap();
+                releases.push(Freed::Payee(release));
+            }
+        }
+        (world, payer, reserves, releases)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// Soundness: whatever pair of an honest payer's reserves its payees bring, and whatever
+        /// they sign themselves, the releases it kept clear it.
+        #[test]
+        fn no_set_of_payees_can_make_an_honest_payer_guilty(
+            visits in prop::collection::vec((0_usize..3, 1_u32..40, 0_u32..40, any::<bool>()), 1..8),
+            lies in prop::collection::vec((0_usize..8, 0_u32..200), 0..4),
+        ) {
+            let (world, payer, reserves, mut releases) = honest_trace(&visits);
+            for (which, through) in lies {
+                let Some(reserve) = reserves.get(which) else { continue };
+                let liar = PAYEES.iter().map(|seed| key(*seed)).find(|k| k.id() == reserve.peek().unwrap().payee).unwrap();
+                let lie = Release { chain: payer.purse.chain(), reserve: reserve.digest(), through, time: world.now };
+                releases.push(Freed::Payee(liar.sign(HERE, &lie)));
+            }
+            for a in &reserves {
+                for b in &reserves {
+                    let verdict = double_reserve(HERE, world.bank.bank(), a.clone(), b.clone(), releases.clone());
+                    prop_assert_eq!(verdict, Verdict::Insufficient);
+                }
+            }
+        }
+
+        /// Soundness for payees: nobody is guilty of claiming beyond a release that somebody else signed.
+        #[test]
+        fn no_payer_can_make_an_honest_payee_guilty(units in 1_u32..20, through in 0_u32..40) {
+            let mut world = World::new();
+            world.enrol(key(10).id(), 1_000_000, 0);
+            let mut payer = world.open(&key(10), 100, 11);
+            let payee = key(20);
+            let counting = world.visit(&mut payer, &payee, 20, units);
+            let release = counting.release(&payee, HERE, world.now);
+            let id = world.request_id();
+            let claim = world.claim_request(&payee, id, vec![counting.claim().unwrap()]);
+            let signed: Signed<RequestBody> = wire::decode(&claim.proof).unwrap();
+            prop_assert_eq!(claim_beyond_release(HERE, signed.clone(), release.clone()), Verdict::Insufficient);
+            let lie = Release { through, ..release.peek().unwrap() };
+            let forged = payer.signer.sign(HERE, &lie);
+            prop_assert_eq!(claim_beyond_release(HERE, signed, forged), Verdict::Insufficient);
+        }
+    }
+
+    #[test]
+    fn evidence_that_is_rubbish_contradictory_or_of_another_kind_convicts_nobody() {
+        let accused = key(1).id();
+        let rubbish = || farthing_core::evidence::StatementBytes(vec![0xff; 40]);
+        for kind in [EvidenceKind::DoubleReserve, EvidenceKind::ClaimBeyondRelease, EvidenceKind::LogFork] {
+            for count in 0..4 {
+                let statements = (0..count).map(|_| rubbish()).collect();
+                let statements = farthing_core::wire::Bounded::new(statements).unwrap();
+                let evidence = Evidence { kind, accused, statements };
+                assert_eq!(judge(HERE, accused, &evidence), Verdict::Insufficient);
+            }
+        }
+    }
 }

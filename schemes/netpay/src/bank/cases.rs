@@ -262,7 +262,8 @@ impl NetPay {
     /// Pays the second side what it was not paid, as far as the guilty side's account reaches.
     fn compensate(&self, cx: &mut Context<'_>, case: &mut Case, from: AccountId) -> Result<(), Halt> {
         let owed = case.amount.checked_sub(case.compensated).map_err(Refusal::from)?;
-        let there = cx.tx.account(from)?.filter(|account| !account.frozen).and_then(|account| account.available_amount());
+        let there =
+            cx.tx.account(from)?.filter(|account| !account.frozen).and_then(|account| account.available_amount());
         let Some(there) = there else { return Ok(()) };
         let amount = if there.as_micros() < owed.as_micros() { there } else { owed };
         if amount.is_zero() {

@@ -24,7 +24,13 @@ impl NetPay {
     ///
     /// # Errors
     /// [`Halt`]: limits of the chain, funds, deposit, suspension.
-    pub fn open(&self, cx: &mut Context<'_>, payer: PeerId, id: RequestId, open: &OpenChain) -> Result<Signed<Touchstone>, Halt> {
+    pub fn open(
+        &self,
+        cx: &mut Context<'_>,
+        payer: PeerId,
+        id: RequestId,
+        open: &OpenChain,
+    ) -> Result<Signed<Touchstone>, Halt> {
         let header = &open.header;
         self.check_header(cx, payer, open)?;
         let chain = header.chain_id(&open.root);
@@ -97,7 +103,8 @@ impl NetPay {
     pub fn register(&self, cx: &mut Context<'_>, payee: PeerId, register: Register) -> Result<RegisterAnswer, Halt> {
         let claimed = register.reserve.peek().map_err(Refusal::from)?;
         let chain = records::chain(&*cx.tx, claimed.chain)?;
-        let verified = register.reserve.verify_by(self.network, chain.touchstone.header.payer).map_err(Refusal::from)?;
+        let verified =
+            register.reserve.verify_by(self.network, chain.touchstone.header.payer).map_err(Refusal::from)?;
         self.check_reserve(cx, &chain, payee, verified.body())?;
         let reserve = verified.body();
         if cx.now >= reserve.expires {
@@ -121,7 +128,12 @@ impl NetPay {
     ///
     /// # Errors
     /// [`Halt`]; [`Code::NotYet`] while the payee may still claim.
-    pub fn broker_release(&self, cx: &mut Context<'_>, payer: PeerId, reserve: Signed<Reserve>) -> Result<Signed<BrokerRelease>, Halt> {
+    pub fn broker_release(
+        &self,
+        cx: &mut Context<'_>,
+        payer: PeerId,
+        reserve: Signed<Reserve>,
+    ) -> Result<Signed<BrokerRelease>, Halt> {
         let claimed = reserve.peek().map_err(Refusal::from)?;
         let chain = records::chain(&*cx.tx, claimed.chain)?;
         if chain.owner != payer {

@@ -143,9 +143,11 @@ impl NetPay {
         let within = Stretch { from: reserve.from, through };
         let others = self.others(cx, &chain, &item.reserve, item.claim.previous.clone(), within)?;
         let fresh = Stretch { from: before + 1, through };
-        let kept: Vec<Stretch> = others.iter().map(|(from, t)| Stretch { from: *from, through: t.kept_through }).collect();
+        let kept: Vec<Stretch> =
+            others.iter().map(|(from, t)| Stretch { from: *from, through: t.kept_through }).collect();
         let contested = overlap(fresh, &kept);
-        let amount = chain.touchstone.header.unit.checked_mul((fresh.count() - contested).into()).map_err(Refusal::from)?;
+        let amount =
+            chain.touchstone.header.unit.checked_mul((fresh.count() - contested).into()).map_err(Refusal::from)?;
         if !amount.is_zero() {
             let transfer = Transfer {
                 id: transfer_id(time_of(&id.0), &[b"claim", &payee.0, &id.0, &nth.to_be_bytes()]),
