@@ -166,7 +166,17 @@ mod tests {
 
     #[test]
     fn index_refuses_a_title_that_looks_like_another() {
-        let naughty = ["gpj.\u{202e}exe", "a\u{200b}b", "a\0b", "a\nb", "\u{1b}[2J", "\u{feff}a", "\u{2066}a\u{2069}", "\u{e0041}", "a\u{85}b"];
+        let naughty = [
+            "gpj.\u{202e}exe",
+            "a\u{200b}b",
+            "a\0b",
+            "a\nb",
+            "\u{1b}[2J",
+            "\u{feff}a",
+            "\u{2066}a\u{2069}",
+            "\u{e0041}",
+            "a\u{85}b",
+        ];
         for text in naughty {
             assert_eq!(Text::<64>::new(text), Err(TextError::Deceptive), "{text:?}");
             assert!(wire::decode::<Text<64>>(&wire::encode(&text)).is_err(), "{text:?}");
@@ -174,7 +184,9 @@ mod tests {
         for text in [" a", "a ", "\u{3000}a"] {
             assert_eq!(Text::<64>::new(text), Err(TextError::Blanks), "{text:?}");
         }
-        for text in ["Über den Wolken", "日本語の歌", "مرحبا", "🎵 song 🎵", "'; DROP TABLE listings; --", "../../etc/passwd"] {
+        for text in
+            ["Über den Wolken", "日本語の歌", "مرحبا", "🎵 song 🎵", "'; DROP TABLE listings; --", "../../etc/passwd"]
+        {
             let taken = Text::<64>::new(text).unwrap();
             assert_eq!(wire::decode::<Text<64>>(&wire::encode(&taken)).unwrap(), taken);
         }
@@ -193,7 +205,9 @@ mod tests {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
         let long = format!("/dns4/{}/tcp/1", "x".repeat(300));
-        for text in ["", "127.0.0.1:4001", "http://x", "/ip4/1.2.3/tcp/1", "/dns4/a\u{202e}b/tcp/1", "/dns4/a b/tcp/1", &long] {
+        for text in
+            ["", "127.0.0.1:4001", "http://x", "/ip4/1.2.3/tcp/1", "/dns4/a\u{202e}b/tcp/1", "/dns4/a b/tcp/1", &long]
+        {
             assert!(text.parse::<Address>().is_err(), "{text:?}");
         }
     }

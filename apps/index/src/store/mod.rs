@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use farthing_core::refusal::{Code, Fault, Refusal};
+use farthing_core::refusal::Refusal;
 use farthing_core::time::Time;
 use rusqlite::{Connection, OpenFlags, params};
 
@@ -63,23 +63,13 @@ pub enum StoreError {
     #[error("the index's database did not answer: {0}; see that its disk is there and not full")]
     Database(#[from] rusqlite::Error),
     /// The file was written by another version of this program.
-    #[error("the index's database has version {found}, this program knows {SCHEMA}: remove the file, sellers announce anew")]
+    #[error(
+        "the index's database has version {found}, this program knows {SCHEMA}: remove the file, sellers announce anew"
+    )]
     Version {
         /// The version found.
         found: i64,
     },
-}
-
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Refused(refusal) => refusal,
-            // What the database said is for the operator's log.
-            _ => Self::new(Code::State, "the index cannot reach its database; nothing was changed, try again later")
-                .blame(Fault::Us)
-                .remedy(farthing_core::refusal::Remedy::Again),
-        }
-    }
 }
 
 /// How much the index holds.
@@ -125,10 +115,8 @@ impl IndexStore {
         db.pragma_update(None, "synchronous", "NORMAL")?;
         let mut store = Self::prepare(db, limits)?;
         for _ in 0..READERS {
-            let reader = Connection::open_with_flags(
-                path,
-                OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-            )?;
+            let reader =
+                Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
             reader.busy_timeout(BUSY)?;
             store.readers.push(Mutex::new(reader));
         }

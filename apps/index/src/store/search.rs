@@ -18,7 +18,8 @@ pub const PAGE_MAX: u32 = 100;
 /// search for the commonest word costs.
 pub const CANDIDATES_MAX: u32 = 10_000;
 
-/// Weights of title, description, tags and media in the ranking (BM25 of FTS5, §5.1.1).
+/// The four figures weigh title, description, tags and media in SQLite's BM25. The innermost query
+/// takes the candidates, the next one ranks them, the outer one fetches a page of statements.
 const BY_WORDS: &str = "
     SELECT l.signed, s.presence FROM (
         SELECT id, rank, currency, price FROM (
@@ -49,6 +50,18 @@ impl Page {
     #[must_use]
     pub fn new(after: u32, limit: u32) -> Self {
         Self { after: after.min(CANDIDATES_MAX), limit: limit.clamp(1, PAGE_MAX) }
+    }
+
+    /// How many hits are passed over.
+    #[must_use]
+    pub const fn after(self) -> u32 {
+        self.after
+    }
+
+    /// How many hits there may be.
+    #[must_use]
+    pub const fn limit(self) -> u32 {
+        self.limit
     }
 }
 

@@ -200,9 +200,9 @@ impl Change<'_> {
             wire::encode(listing.signed())
         ])?;
         let tags: Vec<&str> = body.tags.as_slice().iter().map(Text::as_str).collect();
-        let mut words = self.tx.prepare_cached(
-            "INSERT INTO words (rowid, title, description, tags, media) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?;
+        let mut words = self
+            .tx
+            .prepare_cached("INSERT INTO words (rowid, title, description, tags, media) VALUES (?1, ?2, ?3, ?4, ?5)")?;
         words.execute(params![
             id,
             body.title.as_str(),
@@ -288,10 +288,9 @@ impl Change<'_> {
 
     /// One serial in the seller's row stands for all that was withdrawn, so their rows can go.
     fn withdraw_all(&mut self, seller: &Seller, serial: Time) -> Result<usize, StoreError> {
-        let mut mine = self.tx.prepare_cached(
-            "SELECT id, signed IS NOT NULL FROM listings WHERE seller = ?1 AND serial <= ?2",
-        )?;
-        let mine: Vec<(i64, bool)> = mine
+        let mine: Vec<(i64, bool)> = self
+            .tx
+            .prepare_cached("SELECT id, signed IS NOT NULL FROM listings WHERE seller = ?1 AND serial <= ?2")?
             .query_map(params![seller.id, serial.as_millis()], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_, _>>()?;
         for (id, _) in &mine {
