@@ -137,7 +137,8 @@ impl ConnectionHandler for Handler {
     ) {
         match event {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, .. }) => {
-                if self.arrivals.try_send((self.peer, protocol)).is_err() {
+                let queued = self.arrivals.try_send((self.peer, protocol));
+                if queued.is_err() {
                     tracing::debug!(peer = %self.peer, "dropped a stream: too many arrive at once");
                 }
             }
