@@ -17,18 +17,7 @@ const _: () = assert!(ACCOUNT_MAX <= TURNOVER_MAX && TURNOVER_MAX < i64::MAX as 
 
 /// What an account is for.
 #[derive(
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Debug,
-    Encode,
-    Decode,
-    serde::Serialize,
-    serde::Deserialize,
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode, serde::Serialize, serde::Deserialize,
 )]
 #[cbor(index_only)]
 #[serde(rename_all = "kebab-case")]
@@ -56,14 +45,7 @@ pub enum AccountKind {
 
 impl AccountKind {
     /// Every kind, in order of number.
-    pub const ALL: [Self; 6] = [
-        Self::World,
-        Self::Customer,
-        Self::Backing,
-        Self::Deposit,
-        Self::Fees,
-        Self::Suspense,
-    ];
+    pub const ALL: [Self; 6] = [Self::World, Self::Customer, Self::Backing, Self::Deposit, Self::Fees, Self::Suspense];
 
     /// The kind of that number, as [`as u8`](Self::ALL) gives it.
     #[must_use]
@@ -114,32 +96,14 @@ impl Account {
         owner: Option<PeerId>,
         opened: Time,
     ) -> Self {
-        Self {
-            id,
-            kind,
-            currency,
-            owner,
-            frozen: false,
-            debits_posted: 0,
-            credits_posted: 0,
-            held: 0,
-            opened,
-        }
+        Self { id, kind, currency, owner, frozen: false, debits_posted: 0, credits_posted: 0, held: 0, opened }
     }
 
     /// The name of the account of that kind and currency in a network, for an owner's key or
     /// another label. The same question gives the same name everywhere.
     #[must_use]
-    pub fn id_for(
-        network: NetworkId,
-        kind: AccountKind,
-        label: &[u8],
-        currency: Currency,
-    ) -> AccountId {
-        let full = hash(
-            Purpose::Account,
-            &[&network.0, &[kind as u8], label, currency.code().as_bytes()],
-        );
+    pub fn id_for(network: NetworkId, kind: AccountKind, label: &[u8], currency: Currency) -> AccountId {
+        let full = hash(Purpose::Account, &[&network.0, &[kind as u8], label, currency.code().as_bytes()]);
         let mut id = [0; 16];
         id.copy_from_slice(&full[..16]);
         AccountId(id)
@@ -181,8 +145,7 @@ impl Account {
 
     /// Whether the other was opened alike: all but the moment, and whatever was posted since.
     pub(crate) fn opened_like(&self, other: &Self) -> bool {
-        (self.id, self.kind, self.currency, self.owner)
-            == (other.id, other.kind, other.currency, other.owner)
+        (self.id, self.kind, self.currency, self.owner) == (other.id, other.kind, other.currency, other.owner)
     }
 
     fn amount_of(&self, micros: i128) -> Option<Amount> {
@@ -207,25 +170,10 @@ mod tests {
         let (here, there) = (NetworkId([1; 16]), NetworkId([2; 16]));
         let eur = Currency::new(*b"EUR").unwrap();
         let ours = Account::id_for(here, AccountKind::Customer, b"owner", Currency::XTS);
-        assert_eq!(
-            ours,
-            Account::id_for(here, AccountKind::Customer, b"owner", Currency::XTS)
-        );
-        assert_ne!(
-            ours,
-            Account::id_for(there, AccountKind::Customer, b"owner", Currency::XTS)
-        );
-        assert_ne!(
-            ours,
-            Account::id_for(here, AccountKind::Deposit, b"owner", Currency::XTS)
-        );
-        assert_ne!(
-            ours,
-            Account::id_for(here, AccountKind::Customer, b"owner", eur)
-        );
-        assert_ne!(
-            ours,
-            Account::id_for(here, AccountKind::Customer, b"other", Currency::XTS)
-        );
+        assert_eq!(ours, Account::id_for(here, AccountKind::Customer, b"owner", Currency::XTS));
+        assert_ne!(ours, Account::id_for(there, AccountKind::Customer, b"owner", Currency::XTS));
+        assert_ne!(ours, Account::id_for(here, AccountKind::Deposit, b"owner", Currency::XTS));
+        assert_ne!(ours, Account::id_for(here, AccountKind::Customer, b"owner", eur));
+        assert_ne!(ours, Account::id_for(here, AccountKind::Customer, b"other", Currency::XTS));
     }
 }

@@ -66,32 +66,14 @@ pub struct Hold {
 impl Hold {
     /// A hold of which nothing was captured yet.
     #[must_use]
-    pub const fn new(
-        id: TransferId,
-        account: AccountId,
-        amount: Amount,
-        until: Time,
-        reference: [u8; 32],
-    ) -> Self {
-        Self {
-            id,
-            account,
-            amount,
-            rest: amount,
-            until,
-            reference,
-            state: HoldState::Open,
-        }
+    pub const fn new(id: TransferId, account: AccountId, amount: Amount, until: Time, reference: [u8; 32]) -> Self {
+        Self { id, account, amount, rest: amount, until, reference, state: HoldState::Open }
     }
 
     /// Whether a repeat asks for the very same, whatever became of it since.
     #[must_use]
     pub fn repeats(&self, before: &Self) -> bool {
-        Self {
-            rest: before.rest,
-            state: before.state,
-            ..*self
-        } == *before
+        Self { rest: before.rest, state: before.state, ..*self } == *before
     }
 
     /// Whether the parts fit each other: as much left as the state says, and no more than at first.
@@ -105,10 +87,6 @@ impl Hold {
 
     /// The same, ended: nothing is set aside any more.
     pub(crate) const fn ended(self, state: HoldState) -> Self {
-        Self {
-            rest: self.amount.currency().zero(),
-            state,
-            ..self
-        }
+        Self { rest: self.amount.currency().zero(), state, ..self }
     }
 }

@@ -37,21 +37,13 @@ impl Head {
     pub fn after(self, entry: &[u8]) -> Self {
         // Numbers cannot run out: at a million rows a second they last half a million years.
         let seq = self.seq.saturating_add(1);
-        Self {
-            seq,
-            hash: hash(Purpose::Journal, &[&self.hash, &seq.to_be_bytes(), entry]),
-        }
+        Self { seq, hash: hash(Purpose::Journal, &[&self.hash, &seq.to_be_bytes(), entry]) }
     }
 
     /// Appends an entry: moves this head on and gives the row to store.
     pub fn append(&mut self, entry: &Entry) -> JournalRow {
         let bytes = wire::encode(entry);
         *self = self.after(&bytes);
-        JournalRow {
-            seq: self.seq,
-            id: entry.id(),
-            entry: bytes,
-            hash: self.hash,
-        }
+        JournalRow { seq: self.seq, id: entry.id(), entry: bytes, hash: self.hash }
     }
 }

@@ -33,23 +33,13 @@ impl Ledger<'_> {
     /// # Errors
     /// In this order: [`LedgerRefusal::NotNew`], [`LedgerRefusal::AccountTaken`].
     pub fn open(&mut self, account: Account) -> Result<Posted, LedgerError> {
-        let blank = Account::new(
-            account.id,
-            account.kind,
-            account.currency,
-            account.owner,
-            account.opened,
-        );
+        let blank = Account::new(account.id, account.kind, account.currency, account.owner, account.opened);
         if account != blank {
             return Err(LedgerRefusal::NotNew.into());
         }
         if let Some(before) = self.account(account.id)? {
             let same = before.opened_like(&account);
-            return if same {
-                Ok(Posted::Before)
-            } else {
-                Err(LedgerRefusal::AccountTaken(account.id).into())
-            };
+            return if same { Ok(Posted::Before) } else { Err(LedgerRefusal::AccountTaken(account.id).into()) };
         }
         self.write([Some(account), None], None, Entry::Opened(account))
     }
@@ -80,12 +70,8 @@ impl Ledger<'_> {
         if self.0.hold(id)?.is_some() {
             return Err(LedgerRefusal::IdTaken(id).into());
         }
-        let mut debit = self
-            .account(transfer.debit)?
-            .ok_or(LedgerRefusal::UnknownDebit(transfer.debit))?;
-        let mut credit = self
-            .account(transfer.credit)?
-            .ok_or(LedgerRefusal::UnknownCredit(transfer.credit))?;
+        let mut debit = self.account(transfer.debit)?.ok_or(LedgerRefusal::UnknownDebit(transfer.debit))?;
+        let mut credit = self.account(transfer.credit)?.ok_or(LedgerRefusal::UnknownCredit(transfer.credit))?;
         if debit.currency != amount.currency() || credit.currency != amount.currency() {
             return Err(LedgerRefusal::Currency.into());
         }
@@ -100,10 +86,7 @@ impl Ledger<'_> {
             }
         };
         if hold.is_some() {
-            debit.held = debit
-                .held
-                .checked_sub(amount.as_micros())
-                .ok_or_else(|| unsound(debit.id))?;
+            debit.held = debit.held.checked_sub(amount.as_micros()).ok_or_else(|| unsound(debit.id))?;
         }
         debit.debits_posted = turned_over(debit.debits_posted, amount, debit.id)?;
         credit.credits_posted = turned_over(credit.credits_posted, amount, credit.id)?;
@@ -137,15 +120,7 @@ impl Ledger<'_> {
         if hold.amount.is_zero() {
             return Err(LedgerRefusal::ZeroAmount.into());
         }
-        if hold
-            != Hold::new(
-                hold.id,
-                hold.account,
-                hold.amount,
-                hold.until,
-                hold.reference,
-            )
-        {
+        if hold != Hold::new(hold.id, hold.account, hold.amount, hold.until, hold.reference) {
             return Err(LedgerRefusal::NotNew.into());
         }
         if let Some(before) = self.0.hold(hold.id)? {
@@ -154,9 +129,7 @@ impl Ledger<'_> {
         if self.0.transfer(hold.id)?.is_some() {
             return Err(LedgerRefusal::IdTaken(hold.id).into());
         }
-        let mut account = self
-            .account(hold.account)?
-            .ok_or(LedgerRefusal::UnknownDebit(hold.account))?;
+        let mut account = self.account(hold.account)?.ok_or(LedgerRefusal::UnknownDebit(hold.account))?;
         if account.currency != hold.amount.currency() {
             return Err(LedgerRefusal::Currency.into());
         }
@@ -238,15 +211,7 @@ impl Ledger<'_> {
             return Ok(Posted::Before);
         }
         account.frozen = frozen;
-        self.write(
-            [Some(account), None],
-            None,
-            Entry::Frozen {
-                account: id,
-                frozen,
-                at,
-            },
-        )
+        self.write([Some(account), None], None, Entry::Frozen { account: id, frozen, at })
     }
 
     /// The hold after a capture.
@@ -261,31 +226,15 @@ impl Ledger<'_> {
         if hold.until <= transfer.at {
             return Err(LedgerRefusal::HoldOver(id).into());
         }
-        let rest = hold
-            .rest
-            .checked_sub(transfer.amount)
-            .map_err(|_| LedgerRefusal::HoldShort(id))?;
-        Ok(if rest.is_zero() {
-            hold.ended(HoldState::Captured)
-        } else {
-            Hold { rest, ..hold }
-        })
+        let rest = hold.rest.checked_sub(transfer.amount).map_err(|_| LedgerRefusal::HoldShort(id))?;
+        Ok(if rest.is_zero() { hold.ended(HoldState::Captured) } else { Hold { rest, ..hold } })
     }
 
     /// Ends an open hold and gives its rest back.
     fn end(&mut self, hold: Hold, state: HoldState, at: Time) -> Result<Posted, LedgerError> {
-        let mut account = self
-            .account(hold.account)?
-            .ok_or_else(|| unsound(hold.account))?;
-        account.held = account
-            .held
-            .checked_sub(hold.rest.as_micros())
-            .ok_or_else(|| unsound(account.id))?;
-        let entry = Entry::Released {
-            hold: hold.id,
-            at,
-            expired: state == HoldState::Expired,
-        };
+        let mut account = self.account(hold.account)?.ok_or_else(|| unsound(hold.account))?;
+        account.held = account.held.checked_sub(hold.rest.as_micros()).ok_or_else(|| unsound(account.id))?;
+        let entry = Entry::Released { hold: hold.id, at, expired: state == HoldState::Expired };
         self.write([Some(account), None], Some(hold.ended(state)), entry)
     }
 
@@ -304,51 +253,28 @@ impl Ledger<'_> {
         entry: Entry,
     ) -> Result<Posted, LedgerError> {
         // True by what was checked above; if it ever were not, nothing must be written.
-        assert!(
-            accounts.iter().flatten().all(Account::is_sound),
-            "an account broke the rules: {entry:?}"
-        );
-        assert!(
-            hold.iter().all(Hold::is_sound),
-            "a hold broke the rules: {entry:?}"
-        );
-        self.0.write(LedgerWrite {
-            accounts,
-            hold,
-            entry,
-        });
+        assert!(accounts.iter().flatten().all(Account::is_sound), "an account broke the rules: {entry:?}");
+        assert!(hold.iter().all(Hold::is_sound), "a hold broke the rules: {entry:?}");
+        self.0.write(LedgerWrite { accounts, hold, entry });
         Ok(Posted::Now)
     }
 }
 
 fn repeated(same: bool, id: TransferId) -> Result<Posted, LedgerError> {
-    if same {
-        Ok(Posted::Before)
-    } else {
-        Err(LedgerRefusal::IdTaken(id).into())
-    }
+    if same { Ok(Posted::Before) } else { Err(LedgerRefusal::IdTaken(id).into()) }
 }
 
 /// Whether so much is available; the outside has no bottom.
 fn covers(account: &Account, amount: Amount) -> Result<(), LedgerRefusal> {
-    let covered =
-        account.kind == AccountKind::World || account.available() >= i128::from(amount.as_micros());
-    if covered {
-        Ok(())
-    } else {
-        Err(LedgerRefusal::Funds(account.id))
-    }
+    let covered = account.kind == AccountKind::World || account.available() >= i128::from(amount.as_micros());
+    if covered { Ok(()) } else { Err(LedgerRefusal::Funds(account.id)) }
 }
 
 /// One side of an account after one more posting.
 fn turned_over(side: u64, amount: Amount, account: AccountId) -> Result<u64, LedgerRefusal> {
-    side.checked_add(amount.as_micros())
-        .filter(|side| *side <= TURNOVER_MAX)
-        .ok_or(LedgerRefusal::Overflow(account))
+    side.checked_add(amount.as_micros()).filter(|side| *side <= TURNOVER_MAX).ok_or(LedgerRefusal::Overflow(account))
 }
 
 fn unsound(account: AccountId) -> StoreFault {
-    StoreFault(format!(
-        "the row of account {account} breaks the rules of the books; run the audit"
-    ))
+    StoreFault(format!("the row of account {account} breaks the rules of the books; run the audit"))
 }

@@ -46,26 +46,10 @@ impl Replay {
             Entry::Opened(account) => ledger.open(account),
             Entry::Moved(transfer) => ledger.post(transfer),
             Entry::Held { hold, at } => ledger.hold(hold, at),
-            Entry::Released {
-                hold,
-                at,
-                expired: false,
-            } => ledger.release(hold, at),
-            Entry::Released {
-                hold,
-                at,
-                expired: true,
-            } => ledger.expire(hold, at),
-            Entry::Frozen {
-                account,
-                frozen: true,
-                at,
-            } => ledger.freeze(account, at),
-            Entry::Frozen {
-                account,
-                frozen: false,
-                at,
-            } => ledger.unfreeze(account, at),
+            Entry::Released { hold, at, expired: false } => ledger.release(hold, at),
+            Entry::Released { hold, at, expired: true } => ledger.expire(hold, at),
+            Entry::Frozen { account, frozen: true, at } => ledger.freeze(account, at),
+            Entry::Frozen { account, frozen: false, at } => ledger.unfreeze(account, at),
         };
         match posted {
             Ok(Posted::Now) => Ok(self.ended.take()),
@@ -101,12 +85,7 @@ impl Books for Replay {
     }
 
     fn holds_due(&self, now: Time, limit: usize) -> Result<Vec<Hold>, StoreFault> {
-        let mut due: Vec<Hold> = self
-            .open
-            .values()
-            .filter(|hold| hold.until <= now)
-            .copied()
-            .collect();
+        let mut due: Vec<Hold> = self.open.values().filter(|hold| hold.until <= now).copied().collect();
         due.sort_by_key(|hold| (hold.until, hold.id));
         due.truncate(limit);
         Ok(due)

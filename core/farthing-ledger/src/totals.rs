@@ -48,9 +48,7 @@ impl Totals {
 
 /// The totals of each currency.
 #[must_use]
-pub fn conservation<'a>(
-    accounts: impl IntoIterator<Item = &'a Account>,
-) -> BTreeMap<Currency, Totals> {
+pub fn conservation<'a>(accounts: impl IntoIterator<Item = &'a Account>) -> BTreeMap<Currency, Totals> {
     let mut totals: BTreeMap<Currency, Totals> = BTreeMap::new();
     for account in accounts {
         totals.entry(account.currency).or_default().add(account);

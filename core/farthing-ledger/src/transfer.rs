@@ -44,9 +44,6 @@ impl Transfer {
     /// count, or a request repeated a second later would contradict itself.
     #[must_use]
     pub fn repeats(&self, before: &Self) -> bool {
-        Self {
-            at: before.at,
-            ..*self
-        } == *before
+        Self { at: before.at, ..*self } == *before
     }
 }

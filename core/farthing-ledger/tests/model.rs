@@ -36,8 +36,14 @@ struct Model {
     promised: HashMap<u8, i128>,
     frozen: HashMap<u8, bool>,
     paid: HashMap<u8, (u8, u8, u64, bool, Option<u8>)>,
-    /// On whom, how much, currency, until; then what is left and whether it is open.
-    holds: HashMap<u8, ((u8, u64, bool, u64), u64, bool, &'static str)>,
+    holds: HashMap<u8, Kept>,
+}
+
+struct Kept {
+    /// On whom, how much, in which currency, until when.
+    made: (u8, u64, bool, u64),
+    rest: u64,
+    how: &'static str,
 }
 
 impl Model {
@@ -45,27 +51,53 @@ impl Model {
         match *op {
             Op::Pay { id, from, to, micros, euro, hold, at } => {
                 let said = (from, to, micros, euro, hold);
-                if micros == 0 { return "nothing"; }
-                if from == to { return "self"; }
-                if let Some(before) = self.paid.get(&id) { return if *before == said { "before" } else { "taken" }; }
-                if self.holds.contains_key(&id) { return "taken"; }
-                if from >= OPENED || to >= OPENED { return "unknown"; }
-                if is_euro(from) != euro || is_euro(to) != euro { return "currency"; }
-                if self.frozen.get(&from) == Some(&true) { return "frozen"; }
+                if micros == 0 {
+                    return "nothing";
+                }
+                if from == to {
+                    return "self";
+                }
+                if let Some(before) = self.paid.get(&id) {
+                    return if *before == said { "before" } else { "taken" };
+                }
+                if self.holds.contains_key(&id) {
+                    return "taken";
+                }
+                if from >= OPENED || to >= OPENED {
+                    return "unknown";
+                }
+                if is_euro(from) != euro || is_euro(to) != euro {
+                    return "currency";
+                }
+                if self.frozen.get(&from) == Some(&true) {
+                    return "frozen";
+                }
                 let promised = *self.promised.get(&from).unwrap_or(&0);
                 if let Some(h) = hold {
-                    let Some((made, rest, open, _)) = self.holds.get(&h) else { return "no hold" };
-                    if made.0 != from { return "others"; }
-                    if !open { return "ended"; }
-                    if made.3 <= at { return "over"; }
-                    if *rest < micros { return "short"; }
+                    let Some(Kept { made, rest, how }) = self.holds.get(&h) else { return "no hold" };
+                    if made.0 != from {
+                        return "others";
+                    }
+                    if *how != "open" {
+                        return "ended";
+                    }
+                    if made.3 <= at {
+                        return "over";
+                    }
+                    if *rest < micros {
+                        return "short";
+                    }
                 } else if from > 1 && self.has.get(&from).unwrap_or(&0) - promised < i128::from(micros) {
                     return "poor";
                 }
-                if to > 1 && self.has.get(&to).unwrap_or(&0) + i128::from(micros) > 1 << 56 { return "full"; }
+                if to > 1 && self.has.get(&to).unwrap_or(&0) + i128::from(micros) > 1 << 56 {
+                    return "full";
+                }
                 if let Some(h) = hold.and_then(|h| self.holds.get_mut(&h)) {
-                    h.1 -= micros;
-                    if h.1 == 0 { (h.2, h.3) = (false, "captured"); }
+                    h.rest -= micros;
+                    if h.rest == 0 {
+                        h.how = "captured";
+                    }
                     *self.promised.entry(from).or_default() -= i128::from(micros);
                 }
                 *self.has.entry(from).or_default() -= i128::from(micros);
@@ -75,43 +107,67 @@ impl Model {
             }
             Op::Hold { id, on, micros, euro, until, at } => {
                 let said = (on, micros, euro, until);
-                if micros == 0 { return "nothing"; }
-                if let Some(before) = self.holds.get(&id) { return if before.0 == said { "before" } else { "taken" }; }
-                if self.paid.contains_key(&id) { return "taken"; }
-                if on >= OPENED { return "unknown"; }
-                if is_euro(on) != euro { return "currency"; }
-                if self.frozen.get(&on) == Some(&true) { return "frozen"; }
-                if until <= at { return "over"; }
+                if micros == 0 {
+                    return "nothing";
+                }
+                if let Some(before) = self.holds.get(&id) {
+                    return if before.made == said { "before" } else { "taken" };
+                }
+                if self.paid.contains_key(&id) {
+                    return "taken";
+                }
+                if on >= OPENED {
+                    return "unknown";
+                }
+                if is_euro(on) != euro {
+                    return "currency";
+                }
+                if self.frozen.get(&on) == Some(&true) {
+                    return "frozen";
+                }
+                if until <= at {
+                    return "over";
+                }
                 let free = self.has.get(&on).unwrap_or(&0) - self.promised.get(&on).unwrap_or(&0);
-                if on > 1 && free < i128::from(micros) { return "poor"; }
+                if on > 1 && free < i128::from(micros) {
+                    return "poor";
+                }
                 *self.promised.entry(on).or_default() += i128::from(micros);
-                self.holds.insert(id, (said, micros, true, "open"));
+                self.holds.insert(id, Kept { made: said, rest: micros, how: "open" });
                 "now"
             }
             Op::Release { id, .. } => match self.holds.get(&id) {
                 None => "no hold",
-                Some((.., true, _)) => self.end(id, "released"),
-                Some((.., "released")) => "before",
+                Some(Kept { how: "open", .. }) => self.end(id, "released"),
+                Some(Kept { how: "released", .. }) => "before",
                 Some(_) => "ended",
             },
             Op::Expire { now, limit } => {
-                let mut due: Vec<(u64, u8)> =
-                    self.holds.iter().filter(|(_, h)| h.2 && h.0.3 <= now).map(|(id, h)| (h.0.3, *id)).collect();
+                let mut due: Vec<(u64, u8)> = self
+                    .holds
+                    .iter()
+                    .filter(|(_, h)| h.how == "open" && h.made.3 <= now)
+                    .map(|(id, h)| (h.made.3, *id))
+                    .collect();
                 due.sort_unstable();
                 due.iter().take(limit).for_each(|(_, id)| _ = self.end(*id, "expired"));
                 "now"
             }
             Op::Freeze { on, .. } if on >= OPENED => "unknown",
             Op::Freeze { on, frozen } => {
-                if self.frozen.insert(on, frozen).unwrap_or(false) == frozen { "before" } else { "now" }
+                if self.frozen.insert(on, frozen).unwrap_or(false) == frozen {
+                    "before"
+                } else {
+                    "now"
+                }
             }
         }
     }
 
     fn end(&mut self, id: u8, how: &'static str) -> &'static str {
         let hold = self.holds.get_mut(&id).unwrap();
-        *self.promised.get_mut(&hold.0.0).unwrap() -= i128::from(hold.1);
-        (hold.1, hold.2, hold.3) = (0, false, how);
+        *self.promised.get_mut(&hold.made.0).unwrap() -= i128::from(hold.rest);
+        (hold.rest, hold.how) = (0, how);
         "now"
     }
 }
@@ -166,13 +222,15 @@ fn micros() -> impl Strategy<Value = u64> {
 fn any_op() -> impl Strategy<Value = Op> {
     // Few ids and accounts, so that repeats, contradictions and overlaps are common.
     let (ids, who) = (0..24u8, 0..ACCOUNTS);
-    let pay = (ids.clone(), who.clone(), who.clone(), micros(), any::<bool>(), 0..40u64)
-        .prop_map(|(id, from, to, micros, flip, at)| {
+    let pay = (ids.clone(), who.clone(), who.clone(), micros(), any::<bool>(), 0..40u64).prop_map(
+        |(id, from, to, micros, flip, at)| {
             let euro = is_euro(from) ^ (flip && id % 4 == 0);
             Op::Pay { id, from, to, micros, euro, hold: None, at }
-        });
-    let capture = (ids.clone(), who.clone(), who.clone(), 1..20u64, ids.clone(), 0..40u64)
-        .prop_map(|(id, from, to, micros, hold, at)| Op::Pay { id, from, to, micros, euro: is_euro(from), hold: Some(hold), at });
+        },
+    );
+    let capture = (ids.clone(), who.clone(), who.clone(), 1..20u64, ids.clone(), 0..40u64).prop_map(
+        |(id, from, to, micros, hold, at)| Op::Pay { id, from, to, micros, euro: is_euro(from), hold: Some(hold), at },
+    );
     let hold = (ids.clone(), who.clone(), micros(), 1..60u64, 0..40u64)
         .prop_map(|(id, on, micros, until, at)| Op::Hold { id, on, micros, euro: is_euro(on), until, at });
     prop_oneof![
@@ -231,7 +289,7 @@ proptest! {
             prop_assert_eq!(i128::from(found.held), *model.promised.get(&n).unwrap_or(&0));
             prop_assert!(found.is_sound());
         }
-        for (n, (_, rest, _, how)) in &model.holds {
+        for (n, Kept { rest, how, .. }) in &model.holds {
             let found = books.holds[&id(*n)];
             let state = match *how {
                 "open" => HoldState::Open,

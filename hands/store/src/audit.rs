@@ -11,9 +11,7 @@ use std::fmt;
 use farthing_core::amount::Currency;
 use farthing_core::id::{AccountId, TransferId};
 use farthing_core::wire;
-use farthing_ledger::{
-    Account, Entry, Head, Hold, Irregular, JournalRow, Replay, StoreFault, Totals, conservation,
-};
+use farthing_ledger::{Account, Entry, Head, Hold, Irregular, JournalRow, Replay, StoreFault, Totals, conservation};
 
 use crate::store::Reader;
 
@@ -168,12 +166,7 @@ fn compare(store: &dyn Reader, published: &[Head]) -> Result<AuditReport, AuditE
             break;
         }
     }
-    if let Some(lost) = published
-        .iter()
-        .map(|head| head.seq)
-        .filter(|seq| *seq > pass.head.seq)
-        .min()
-    {
+    if let Some(lost) = published.iter().map(|head| head.seq).filter(|seq| *seq > pass.head.seq).min() {
         return Err(RowName::Journal(lost).is(Wrong::Missing));
     }
     compare_accounts(store, pass.replay.accounts())?;
@@ -184,10 +177,7 @@ fn compare(store: &dyn Reader, published: &[Head]) -> Result<AuditReport, AuditE
     let accounts = pass.replay.accounts();
     let totals = conservation(accounts.values());
     // Every entry was two-sided, or the replay would have refused it.
-    assert!(
-        totals.values().all(Totals::is_conserved),
-        "the replay made or lost money"
-    );
+    assert!(totals.values().all(Totals::is_conserved), "the replay made or lost money");
     Ok(AuditReport {
         head: pass.head,
         transfers: pass.transfers,
@@ -209,12 +199,7 @@ struct Pass {
 
 impl Pass {
     /// Checks the next row of the journal and lets it happen again.
-    fn take(
-        &mut self,
-        store: &dyn Reader,
-        row: &JournalRow,
-        published: &[Head],
-    ) -> Result<(), AuditError> {
+    fn take(&mut self, store: &dyn Reader, row: &JournalRow, published: &[Head]) -> Result<(), AuditError> {
         let next = self.head.after(&row.entry);
         let name = RowName::Journal(next.seq);
         if row.seq != next.seq {
@@ -227,16 +212,10 @@ impl Pass {
         if row.id != entry.id() {
             return Err(name.is(Wrong::Id));
         }
-        if published
-            .iter()
-            .any(|head| head.seq == next.seq && head.hash != next.hash)
-        {
+        if published.iter().any(|head| head.seq == next.seq && head.hash != next.hash) {
             return Err(name.is(Wrong::Unpublished));
         }
-        let ended = self
-            .replay
-            .apply(&entry)
-            .map_err(|why| name.is(Wrong::Irregular(why)))?;
+        let ended = self.replay.apply(&entry).map_err(|why| name.is(Wrong::Irregular(why)))?;
         if let (Some(hold), None) = (ended, &self.bad_hold) {
             self.bad_hold = match compare_hold(store, &hold) {
                 Err(fault @ AuditError::Store(_)) => return Err(fault),
@@ -264,9 +243,7 @@ impl Pass {
         loop {
             let holds = store.holds(after, PAGE)?;
             for hold in &holds {
-                let made = store
-                    .journal_row(hold.id)?
-                    .map(|row| wire::decode(&row.entry));
+                let made = store.journal_row(hold.id)?.map(|row| wire::decode(&row.entry));
                 if !matches!(made, Some(Ok(Entry::Held { .. }))) {
                     return Err(RowName::Hold(hold.id).is(Wrong::Unknown));
                 }
@@ -279,10 +256,7 @@ impl Pass {
     }
 }
 
-fn compare_accounts(
-    store: &dyn Reader,
-    journal: &BTreeMap<AccountId, Account>,
-) -> Result<(), AuditError> {
+fn compare_accounts(store: &dyn Reader, journal: &BTreeMap<AccountId, Account>) -> Result<(), AuditError> {
     let mut expected = journal.values().peekable();
     let mut after = None;
     loop {
@@ -300,9 +274,7 @@ fn compare_accounts(
             break;
         }
     }
-    expected.next().map_or(Ok(()), |account| {
-        Err(RowName::Account(account.id).is(Wrong::Missing))
-    })
+    expected.next().map_or(Ok(()), |account| Err(RowName::Account(account.id).is(Wrong::Missing)))
 }
 
 fn same_account(stored: &Account, journal: &Account) -> Result<(), AuditError> {
@@ -317,17 +289,12 @@ fn same_account(stored: &Account, journal: &Account) -> Result<(), AuditError> {
         differs("held", stored.held, journal.held),
         differs("opened", stored.opened, journal.opened),
     ];
-    same.into_iter()
-        .flatten()
-        .next()
-        .map_or(Ok(()), |wrong| Err(name.is(wrong)))
+    same.into_iter().flatten().next().map_or(Ok(()), |wrong| Err(name.is(wrong)))
 }
 
 fn compare_hold(store: &dyn Reader, journal: &Hold) -> Result<(), AuditError> {
     let name = RowName::Hold(journal.id);
-    let stored = store
-        .hold(journal.id)?
-        .ok_or_else(|| name.is(Wrong::Missing))?;
+    let stored = store.hold(journal.id)?.ok_or_else(|| name.is(Wrong::Missing))?;
     let same = [
         differs("account", stored.account, journal.account),
         differs("amount", stored.amount, journal.amount),
@@ -336,17 +303,10 @@ fn compare_hold(store: &dyn Reader, journal: &Hold) -> Result<(), AuditError> {
         differs("reference", stored.reference, journal.reference),
         differs("state", stored.state, journal.state),
     ];
-    same.into_iter()
-        .flatten()
-        .next()
-        .map_or(Ok(()), |wrong| Err(name.is(wrong)))
+    same.into_iter().flatten().next().map_or(Ok(()), |wrong| Err(name.is(wrong)))
 }
 
 fn differs<T: PartialEq + fmt::Debug>(field: &'static str, stored: T, journal: T) -> Option<Wrong> {
     let told = |value: &T| format!("{value:?}");
-    (stored != journal).then(|| Wrong::Differs {
-        field,
-        stored: told(&stored),
-        journal: told(&journal),
-    })
+    (stored != journal).then(|| Wrong::Differs { field, stored: told(&stored), journal: told(&journal) })
 }

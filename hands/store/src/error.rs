@@ -18,9 +18,7 @@ pub enum StoreError {
     #[error("SQLite {0} has known defects; this program needs 3.51.3 or later: build it again")]
     OldSqlite(String),
     /// Written by a later version of this program.
-    #[error(
-        "{path} has layout {found}, this program knows {known}: use a newer version of the program"
-    )]
+    #[error("{path} has layout {found}, this program knows {known}: use a newer version of the program")]
     Newer {
         /// Which file.
         path: PathBuf,
@@ -94,9 +92,7 @@ impl From<rusqlite::Error> for StoreError {
         let text = why.to_string();
         match why.sqlite_error_code() {
             Some(Code::DiskFull) => Self::Full,
-            Some(Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen) => {
-                Self::ReadOnly(text)
-            }
+            Some(Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen) => Self::ReadOnly(text),
             Some(Code::DatabaseBusy | Code::DatabaseLocked) => Self::Busy,
             Some(Code::DatabaseCorrupt | Code::NotADatabase) => Self::Damaged(text),
             Some(Code::SystemIoFailure) => Self::Disk(text),
@@ -109,9 +105,7 @@ impl From<io::Error> for StoreError {
     fn from(why: io::Error) -> Self {
         match why.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Self::ReadOnly(why.to_string())
-            }
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly(why.to_string()),
             _ => Self::Disk(why.to_string()),
         }
     }

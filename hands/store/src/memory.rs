@@ -24,9 +24,12 @@ pub struct MemoryStore {
     fault: Option<StoreError>,
 }
 
+/// The records of one table.
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
 #[derive(Clone, Debug, Default)]
 struct Held {
-    tables: BTreeMap<Table, Arc<BTreeMap<Vec<u8>, Vec<u8>>>>,
+    tables: BTreeMap<Table, Arc<Rows>>,
     accounts: Arc<BTreeMap<AccountId, Account>>,
     holds: Arc<BTreeMap<TransferId, Hold>>,
     due: Arc<BTreeSet<(Time, TransferId)>>,
@@ -40,23 +43,12 @@ impl MemoryStore {
     /// An empty store with these tables.
     #[must_use]
     pub fn new(tables: &[Table]) -> Self {
-        let tables = tables
-            .iter()
-            .map(|table| (*table, Arc::default()))
-            .collect();
-        Self {
-            held: Held {
-                tables,
-                ..Held::default()
-            },
-            fault: None,
-        }
+        let tables = tables.iter().map(|table| (*table, Arc::default())).collect();
+        Self { held: Held { tables, ..Held::default() }, fault: None }
     }
 
     fn alive(&self) -> Result<&Held, StoreFault> {
-        self.fault
-            .as_ref()
-            .map_or(Ok(&self.held), |why| Err(why.clone().into()))
+        self.fault.as_ref().map_or(Ok(&self.held), |why| Err(why.clone().into()))
     }
 
     fn or_stop<T>(&mut self, done: Result<T, StoreError>) -> Result<T, StoreFault> {
@@ -68,11 +60,8 @@ impl MemoryStore {
 }
 
 impl Held {
-    fn table(&self, table: Table) -> Result<&BTreeMap<Vec<u8>, Vec<u8>>, StoreError> {
-        self.tables
-            .get(&table)
-            .map(|rows| &**rows)
-            .ok_or_else(|| StoreError::UnknownTable(table.0.into()))
+    fn table(&self, table: Table) -> Result<&Rows, StoreError> {
+        self.tables.get(&table).map(|rows| &**rows).ok_or_else(|| StoreError::UnknownTable(table.0.into()))
     }
 
     /// Whether everything is still as it was read.
@@ -86,25 +75,13 @@ impl Held {
                 return Err(StoreError::Stale(format!("a row of `{}`", row.table.0)));
             }
         }
-        if let Some(change) = changes
-            .accounts
-            .iter()
-            .find(|c| self.accounts.get(&c.after.id) != c.before.as_ref())
-        {
+        if let Some(change) = changes.accounts.iter().find(|c| self.accounts.get(&c.after.id) != c.before.as_ref()) {
             return Err(StoreError::Stale(format!("account {}", change.after.id)));
         }
-        if let Some(change) = changes
-            .holds
-            .iter()
-            .find(|c| self.holds.get(&c.after.id) != c.before.as_ref())
-        {
+        if let Some(change) = changes.holds.iter().find(|c| self.holds.get(&c.after.id) != c.before.as_ref()) {
             return Err(StoreError::Stale(format!("hold {}", change.after.id)));
         }
-        let taken = changes
-            .entries
-            .iter()
-            .filter_map(farthing_ledger::Entry::id)
-            .find(|id| self.ids.contains_key(id));
+        let taken = changes.entries.iter().filter_map(farthing_ledger::Entry::id).find(|id| self.ids.contains_key(id));
         taken.map_or(Ok(()), |id| Err(StoreError::Stale(format!("the id {id}"))))
     }
 
@@ -117,8 +94,7 @@ impl Held {
             };
         }
         if !changes.accounts.is_empty() {
-            Arc::make_mut(&mut self.accounts)
-                .extend(changes.accounts.iter().map(|c| (c.after.id, c.after)));
+            Arc::make_mut(&mut self.accounts).extend(changes.accounts.iter().map(|c| (c.after.id, c.after)));
         }
         if !changes.holds.is_empty() {
             let (holds, due) = (Arc::make_mut(&mut self.holds), Arc::make_mut(&mut self.due));
@@ -132,10 +108,7 @@ impl Held {
             }
         }
         if !changes.entries.is_empty() {
-            let (journal, ids) = (
-                Arc::make_mut(&mut self.journal),
-                Arc::make_mut(&mut self.ids),
-            );
+            let (journal, ids) = (Arc::make_mut(&mut self.journal), Arc::make_mut(&mut self.ids));
             for entry in &changes.entries {
                 let row = self.head.append(entry);
                 ids.extend(row.id.map(|id| (id, row.seq)));
@@ -155,16 +128,9 @@ impl Reader for MemoryStore {
             Some(after) if after >= scan.prefix => Bound::Excluded(after),
             _ => Bound::Included(scan.prefix),
         };
-        let rows = self
-            .alive()?
-            .table(table)?
-            .range::<[u8], _>((from, Bound::Unbounded));
-        let rows = rows
-            .take_while(|(key, _)| key.starts_with(scan.prefix))
-            .take(scan.limit);
-        Ok(rows
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect())
+        let rows = self.alive()?.table(table)?.range::<[u8], _>((from, Bound::Unbounded));
+        let rows = rows.take_while(|(key, _)| key.starts_with(scan.prefix)).take(scan.limit);
+        Ok(rows.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
     fn account(&self, id: AccountId) -> Result<Option<Account>, StoreFault> {
@@ -177,56 +143,28 @@ impl Reader for MemoryStore {
 
     fn holds_due(&self, now: Time, limit: usize) -> Result<Vec<Hold>, StoreFault> {
         let held = self.alive()?;
-        let due = held
-            .due
-            .iter()
-            .take_while(|(until, _)| *until <= now)
-            .take(limit);
-        Ok(due
-            .filter_map(|(_, id)| held.holds.get(id).copied())
-            .collect())
+        let due = held.due.iter().take_while(|(until, _)| *until <= now).take(limit);
+        Ok(due.filter_map(|(_, id)| held.holds.get(id).copied()).collect())
     }
 
     fn accounts(&self, after: Option<AccountId>, limit: usize) -> Result<Vec<Account>, StoreFault> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        Ok(self
-            .alive()?
-            .accounts
-            .range((from, Bound::Unbounded))
-            .take(limit)
-            .map(|(_, a)| *a)
-            .collect())
+        Ok(self.alive()?.accounts.range((from, Bound::Unbounded)).take(limit).map(|(_, a)| *a).collect())
     }
 
     fn holds(&self, after: Option<TransferId>, limit: usize) -> Result<Vec<Hold>, StoreFault> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        Ok(self
-            .alive()?
-            .holds
-            .range((from, Bound::Unbounded))
-            .take(limit)
-            .map(|(_, h)| *h)
-            .collect())
+        Ok(self.alive()?.holds.range((from, Bound::Unbounded)).take(limit).map(|(_, h)| *h).collect())
     }
 
     fn journal(&self, after_seq: u64, limit: usize) -> Result<Vec<JournalRow>, StoreFault> {
         let skip = usize::try_from(after_seq).unwrap_or(usize::MAX);
-        Ok(self
-            .alive()?
-            .journal
-            .iter()
-            .skip(skip)
-            .take(limit)
-            .map(|row| (**row).clone())
-            .collect())
+        Ok(self.alive()?.journal.iter().skip(skip).take(limit).map(|row| (**row).clone()).collect())
     }
 
     fn journal_row(&self, id: TransferId) -> Result<Option<JournalRow>, StoreFault> {
         let held = self.alive()?;
-        let row = held
-            .ids
-            .get(&id)
-            .and_then(|seq| held.journal.get(usize::try_from(seq - 1).ok()?));
+        let row = held.ids.get(&id).and_then(|seq| held.journal.get(usize::try_from(seq - 1).ok()?));
         Ok(row.map(|row| (**row).clone()))
     }
 
@@ -267,8 +205,6 @@ impl Store for MemoryStore {
     }
 
     fn backup(&self, _: &Path) -> Result<(), StoreError> {
-        Err(StoreError::Database(
-            "a store in memory has no file to copy: clone it".into(),
-        ))
+        Err(StoreError::Database("a store in memory has no file to copy: clone it".into()))
     }
 }

@@ -60,10 +60,7 @@ impl<'a> Overlay<'a> {
     /// Nothing changed yet.
     #[must_use]
     pub fn new(base: &'a dyn Reader) -> Self {
-        Self {
-            base,
-            state: RefCell::default(),
-        }
+        Self { base, state: RefCell::default() }
     }
 
     /// Runs a step whose writes stay only if it succeeds; after a failure (or a panic) everything
@@ -71,17 +68,11 @@ impl<'a> Overlay<'a> {
     ///
     /// # Errors
     /// Those of the step.
-    pub fn attempt<R, E>(
-        &mut self,
-        step: impl FnOnce(&mut dyn Transaction) -> Result<R, E>,
-    ) -> Result<R, E> {
+    pub fn attempt<R, E>(&mut self, step: impl FnOnce(&mut dyn Transaction) -> Result<R, E>) -> Result<R, E> {
         let state = self.state.get_mut();
         state.undo.clear();
         state.attempting = true;
-        let mut attempt = Attempt {
-            overlay: self,
-            keep: false,
-        };
+        let mut attempt = Attempt { overlay: self, keep: false };
         let answer = step(&mut *attempt.overlay);
         attempt.keep = answer.is_ok();
         answer
@@ -91,23 +82,14 @@ impl<'a> Overlay<'a> {
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
         let state = self.state.borrow();
-        state.entries.is_empty()
-            && !state
-                .rows
-                .values()
-                .flat_map(BTreeMap::values)
-                .any(|cell| cell.written.is_some())
+        state.entries.is_empty() && !state.rows.values().flat_map(BTreeMap::values).any(|cell| cell.written.is_some())
     }
 
     /// What is to be committed.
     #[must_use]
     pub fn into_write_set(self) -> WriteSet {
         let state = self.state.into_inner();
-        let mut accounts: Vec<Change<Account>> = state
-            .accounts
-            .into_values()
-            .filter_map(Slot::change)
-            .collect();
+        let mut accounts: Vec<Change<Account>> = state.accounts.into_values().filter_map(Slot::change).collect();
         accounts.sort_unstable_by_key(|change| change.after.id);
         let rows = state.rows.into_iter().flat_map(|(table, cells)| {
             cells.into_iter().filter_map(move |(key, cell)| {
@@ -134,13 +116,7 @@ impl<'a> Overlay<'a> {
         let before = match cells.get_mut(key) {
             Some(cell) => cell.written.replace(value),
             None => {
-                cells.insert(
-                    key.to_vec(),
-                    Cell {
-                        before: Before::Unread,
-                        written: Some(value),
-                    },
-                );
+                cells.insert(key.to_vec(), Cell { before: Before::Unread, written: Some(value) });
                 None
             }
         };
@@ -162,9 +138,7 @@ impl Drop for Attempt<'_, '_> {
         state.attempting = false;
         let undo = std::mem::take(&mut state.undo);
         if !self.keep {
-            undo.into_iter()
-                .rev()
-                .for_each(|step| state.take_back(step));
+            undo.into_iter().rev().for_each(|step| state.take_back(step));
         }
     }
 }
@@ -173,11 +147,7 @@ impl State {
     fn take_back(&mut self, step: Undo) {
         match step {
             Undo::Row(table, key, written) => {
-                if let Some(cell) = self
-                    .rows
-                    .get_mut(&table)
-                    .and_then(|cells| cells.get_mut(&key))
-                {
+                if let Some(cell) = self.rows.get_mut(&table).and_then(|cells| cells.get_mut(&key)) {
                     cell.written = written;
                 }
             }
@@ -202,10 +172,7 @@ impl State {
 
 impl<T: Copy> Slot<T> {
     const fn read(before: Option<T>) -> Self {
-        Self {
-            before,
-            written: None,
-        }
+        Self { before, written: None }
     }
 
     fn now(self) -> Option<T> {
@@ -213,38 +180,21 @@ impl<T: Copy> Slot<T> {
     }
 
     fn change(self) -> Option<Change<T>> {
-        Some(Change {
-            before: self.before,
-            after: self.written?,
-        })
+        Some(Change { before: self.before, after: self.written? })
     }
 }
 
 impl Records for Overlay<'_> {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
-        if let Some(cell) = self
-            .state
-            .borrow()
-            .rows
-            .get(&table)
-            .and_then(|cells| cells.get(key))
-        {
+        if let Some(cell) = self.state.borrow().rows.get(&table).and_then(|cells| cells.get(key)) {
             match (&cell.written, &cell.before) {
                 (Some(now), _) | (None, Before::Was(now)) => return Ok(now.clone()),
                 (None, Before::Unread) => {}
             }
         }
         let found = self.base.get(table, key)?;
-        let cell = Cell {
-            before: Before::Was(found.clone()),
-            written: None,
-        };
-        self.state
-            .borrow_mut()
-            .rows
-            .entry(table)
-            .or_default()
-            .insert(key.to_vec(), cell);
+        let cell = Cell { before: Before::Was(found.clone()), written: None };
+        self.state.borrow_mut().rows.entry(table).or_default().insert(key.to_vec(), cell);
         Ok(found)
     }
 
@@ -264,13 +214,7 @@ impl Records for Overlay<'_> {
             .collect();
         // Enough from below to fill the page whatever was deleted here.
         let deleted = written.iter().filter(|(_, value)| value.is_none()).count();
-        let below = self.base.scan(
-            table,
-            Scan {
-                limit: scan.limit.saturating_add(deleted),
-                ..scan
-            },
-        )?;
+        let below = self.base.scan(table, Scan { limit: scan.limit.saturating_add(deleted), ..scan })?;
         if written.is_empty() {
             return Ok(below);
         }
@@ -299,10 +243,7 @@ impl Books for Overlay<'_> {
             return Ok(slot.now());
         }
         let found = self.base.account(id)?;
-        self.state
-            .borrow_mut()
-            .accounts
-            .insert(id, Slot::read(found));
+        self.state.borrow_mut().accounts.insert(id, Slot::read(found));
         Ok(found)
     }
 
@@ -328,21 +269,14 @@ impl Books for Overlay<'_> {
 
     fn holds_due(&self, now: Time, limit: usize) -> Result<Vec<Hold>, StoreFault> {
         let mut state = self.state.borrow_mut();
-        let changed = state
-            .holds
-            .values()
-            .filter(|slot| slot.written.is_some())
-            .count();
+        let changed = state.holds.values().filter(|slot| slot.written.is_some()).count();
         let below = self.base.holds_due(now, limit.saturating_add(changed))?;
         let mut due: BTreeMap<(Time, TransferId), Hold> = BTreeMap::new();
         for hold in below {
             state.holds.entry(hold.id).or_insert(Slot::read(Some(hold)));
         }
         let seen = state.holds.values().filter_map(|slot| slot.now());
-        due.extend(
-            seen.filter(|h| h.state == HoldState::Open && h.until <= now)
-                .map(|h| ((h.until, h.id), h)),
-        );
+        due.extend(seen.filter(|h| h.state == HoldState::Open && h.until <= now).map(|h| ((h.until, h.id), h)));
         Ok(due.into_values().take(limit).collect())
     }
 

@@ -57,10 +57,7 @@ pub trait Reader {
         match wire::decode(&row.entry) {
             Ok(Entry::Moved(transfer)) => Ok(Some(transfer)),
             Ok(_) => Ok(None),
-            Err(why) => Err(StoreFault(format!(
-                "row {} of the journal is damaged: {why}",
-                row.seq
-            ))),
+            Err(why) => Err(StoreFault(format!("row {} of the journal is damaged: {why}", row.seq))),
         }
     }
 }

@@ -66,10 +66,7 @@ impl WriteSet {
     /// Whether nothing changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-            && self.accounts.is_empty()
-            && self.holds.is_empty()
-            && self.entries.is_empty()
+        self.rows.is_empty() && self.accounts.is_empty() && self.holds.is_empty() && self.entries.is_empty()
     }
 
     /// Whether the changes keep the books balanced: in every currency the accounts were debited and
@@ -82,9 +79,7 @@ impl WriteSet {
         let mut flows: BTreeMap<Currency, Flow> = BTreeMap::new();
         let mut held: BTreeMap<AccountId, i128> = BTreeMap::new();
         for Change { before, after } in &self.accounts {
-            let was = |side: fn(&Account) -> u64| {
-                before.as_ref().map_or(0, |before| i128::from(side(before)))
-            };
+            let was = |side: fn(&Account) -> u64| before.as_ref().map_or(0, |before| i128::from(side(before)));
             let flow = flows.entry(after.currency).or_default();
             flow.debited += i128::from(after.debits_posted) - was(|a| a.debits_posted);
             flow.credited += i128::from(after.credits_posted) - was(|a| a.credits_posted);
@@ -95,26 +90,18 @@ impl WriteSet {
         }
         for entry in &self.entries {
             if let Entry::Moved(transfer) = entry {
-                flows.entry(transfer.amount.currency()).or_default().moved +=
-                    i128::from(transfer.amount.as_micros());
+                flows.entry(transfer.amount.currency()).or_default().moved += i128::from(transfer.amount.as_micros());
             }
         }
         for Change { before, after } in &self.holds {
             let was = before.map_or(0, |before| i128::from(before.rest.as_micros()));
             *held.entry(after.account).or_default() -= i128::from(after.rest.as_micros()) - was;
         }
-        if let Some((currency, _)) = flows
-            .iter()
-            .find(|(_, f)| f.debited != f.moved || f.credited != f.moved)
-        {
-            return Err(StoreError::Unbalanced(format!(
-                "accounts in {currency} against the journal"
-            )));
+        if let Some((currency, _)) = flows.iter().find(|(_, f)| f.debited != f.moved || f.credited != f.moved) {
+            return Err(StoreError::Unbalanced(format!("accounts in {currency} against the journal")));
         }
         if let Some((account, _)) = held.iter().find(|(_, rest)| **rest != 0) {
-            return Err(StoreError::Unbalanced(format!(
-                "held money of {account} against its holds"
-            )));
+            return Err(StoreError::Unbalanced(format!("held money of {account} against its holds")));
         }
         Ok(())
     }

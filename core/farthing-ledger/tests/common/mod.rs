@@ -12,20 +12,20 @@ use farthing_ledger::{
 
 /// Books that forget nothing.
 #[derive(Clone, Default, PartialEq, Debug)]
-pub struct Memory {
-    pub accounts: BTreeMap<AccountId, Account>,
-    pub transfers: BTreeMap<TransferId, Transfer>,
-    pub holds: BTreeMap<TransferId, Hold>,
-    pub entries: Vec<Entry>,
+pub(crate) struct Memory {
+    pub(crate) accounts: BTreeMap<AccountId, Account>,
+    pub(crate) transfers: BTreeMap<TransferId, Transfer>,
+    pub(crate) holds: BTreeMap<TransferId, Hold>,
+    pub(crate) entries: Vec<Entry>,
 }
 
 impl Memory {
-    pub fn ledger(&mut self) -> Ledger<'_> {
+    pub(crate) fn ledger(&mut self) -> Ledger<'_> {
         Ledger(self)
     }
 
     /// Opens an account of the test currency.
-    pub fn with(mut self, n: u8, kind: AccountKind, currency: Currency) -> Self {
+    pub(crate) fn with(mut self, n: u8, kind: AccountKind, currency: Currency) -> Self {
         self.ledger().open(Account::new(account(n), kind, currency, None, Time::from_millis(0))).unwrap();
         self
     }
@@ -62,33 +62,33 @@ impl Books for Memory {
     }
 }
 
-pub const fn account(n: u8) -> AccountId {
+pub(crate) const fn account(n: u8) -> AccountId {
     AccountId([n; 16])
 }
 
-pub const fn id(n: u8) -> TransferId {
+pub(crate) const fn id(n: u8) -> TransferId {
     TransferId([n; 16])
 }
 
-pub const fn at(millis: u64) -> Time {
+pub(crate) const fn at(millis: u64) -> Time {
     Time::from_millis(millis)
 }
 
-pub fn xts(micros: u64) -> Amount {
+pub(crate) fn xts(micros: u64) -> Amount {
     Currency::XTS.micros(micros).unwrap()
 }
 
-pub fn eur() -> Currency {
+pub(crate) fn eur() -> Currency {
     Currency::new(*b"EUR").unwrap()
 }
 
 /// A transfer at moment 1, about nothing.
-pub fn transfer(n: u8, debit: u8, credit: u8, amount: Amount) -> Transfer {
+pub(crate) fn transfer(n: u8, debit: u8, credit: u8, amount: Amount) -> Transfer {
     let (debit, credit) = (account(debit), account(credit));
     Transfer { id: id(n), debit, credit, amount, reason: Reason(1), reference: [0; 32], at: at(1), hold: None }
 }
 
 /// A hold until moment 1000, about nothing.
-pub fn hold(n: u8, on: u8, amount: Amount) -> Hold {
+pub(crate) fn hold(n: u8, on: u8, amount: Amount) -> Hold {
     Hold::new(id(n), account(on), amount, at(1000), [0; 32])
 }

@@ -51,11 +51,7 @@ impl SqliteStore {
     /// [`Exposed`](StoreError::Exposed), [`Newer`](StoreError::Newer),
     /// [`Altered`](StoreError::Altered), [`OldSqlite`](StoreError::OldSqlite),
     /// [`TableName`](StoreError::TableName), or what the disk said.
-    pub fn open(
-        path: impl AsRef<Path>,
-        tables: &[Table],
-        options: &SqliteOptions,
-    ) -> Result<Self, StoreError> {
+    pub fn open(path: impl AsRef<Path>, tables: &[Table], options: &SqliteOptions) -> Result<Self, StoreError> {
         let path = path.as_ref();
         open::check_version(rusqlite::version_number())?;
         let tables = Arc::new(Tables::new(tables)?);
@@ -66,21 +62,10 @@ impl SqliteStore {
         schema::check(&writer, path)?;
         let head = read::head(&writer)?;
         let newest = writer
-            .query_row("SELECT max(id) FROM journal", [], |row| {
-                row.get::<_, Option<[u8; 16]>>(0)
-            })?
+            .query_row("SELECT max(id) FROM journal", [], |row| row.get::<_, Option<[u8; 16]>>(0))?
             .map(TransferId);
         let readers = Arc::new(Pool::new(path, Arc::clone(&tables)));
-        Ok(Self {
-            readers,
-            writer,
-            tables,
-            path: path.into(),
-            head,
-            newest,
-            fault: None,
-            _lock: lock,
-        })
+        Ok(Self { readers, writer, tables, path: path.into(), head, newest, fault: None, _lock: lock })
     }
 
     /// Which file it is.
@@ -90,9 +75,7 @@ impl SqliteStore {
     }
 
     fn alive(&self) -> Result<(), StoreFault> {
-        self.fault
-            .as_ref()
-            .map_or(Ok(()), |why| Err(why.clone().into()))
+        self.fault.as_ref().map_or(Ok(()), |why| Err(why.clone().into()))
     }
 
     /// Any error of a write is the end (R14): after a failed sync nobody knows what is on the disk,
@@ -133,12 +116,7 @@ impl Store for SqliteStore {
         }
         let written = write::commit(&mut self.writer, &self.tables, self.head, changes);
         self.head = self.or_stop(written)?;
-        self.newest = changes
-            .entries
-            .iter()
-            .filter_map(farthing_ledger::Entry::id)
-            .chain(self.newest)
-            .max();
+        self.newest = changes.entries.iter().filter_map(farthing_ledger::Entry::id).chain(self.newest).max();
         Ok(())
     }
 
@@ -148,10 +126,7 @@ impl Store for SqliteStore {
 
     fn epoch(&self) -> Result<u64, StoreFault> {
         let sql = "SELECT value FROM meta WHERE name = 'epoch'";
-        let found: Result<Option<u64>, _> = self
-            .connection()?
-            .query_row(sql, [], |row| row.get(0))
-            .optional();
+        let found: Result<Option<u64>, _> = self.connection()?.query_row(sql, [], |row| row.get(0)).optional();
         Ok(found.map_err(StoreError::from)?.unwrap_or_default())
     }
 

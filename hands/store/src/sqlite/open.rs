@@ -37,32 +37,16 @@ pub(super) fn check_version(found: i32) -> Result<(), StoreError> {
     if SQLITE_MIN <= found {
         return Ok(());
     }
-    Err(StoreError::OldSqlite(format!(
-        "{}.{}.{}",
-        found / 1_000_000,
-        found / 1_000 % 1_000,
-        found % 1_000
-    )))
+    Err(StoreError::OldSqlite(format!("{}.{}.{}", found / 1_000_000, found / 1_000 % 1_000, found % 1_000)))
 }
 
 /// Takes the lock beside the file; it is held until the file handle is dropped or the process ends.
 pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
-    if let Some(folder) = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         refuse(folder, 0o022, "replace")?;
     }
-    let lock = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(lock_path(path))?;
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock_path(path))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(StoreError::Locked(path.into())),
@@ -79,11 +63,7 @@ fn lock_path(path: &Path) -> PathBuf {
 /// Makes the file if there is none (SQLite gives its helper files the same mode), and refuses one
 /// that others may look into.
 pub(super) fn private_file(path: &Path) -> Result<(), StoreError> {
-    let new = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
+    let new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match new {
         Ok(file) => {
             file.sync_all()?;
@@ -96,24 +76,13 @@ pub(super) fn private_file(path: &Path) -> Result<(), StoreError> {
 
 /// Makes a name in a folder survive a power cut.
 pub(super) fn sync_folder(path: &Path) -> Result<(), StoreError> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok(File::open(folder)?.sync_all()?)
 }
 
 fn refuse(path: &Path, bits: u32, harm: &'static str) -> Result<(), StoreError> {
     let mode = fs::metadata(path)?.mode() & 0o777;
-    if mode & bits == 0 {
-        Ok(())
-    } else {
-        Err(StoreError::Exposed {
-            path: path.into(),
-            mode,
-            harm,
-        })
-    }
+    if mode & bits == 0 { Ok(()) } else { Err(StoreError::Exposed { path: path.into(), mode, harm }) }
 }
 
 /// The one connection that writes.
@@ -123,23 +92,15 @@ pub(super) fn writer(path: &Path, options: &SqliteOptions) -> Result<Connection,
     settle(&writer)?;
     // In this order: the change to WAL must itself be synced as EXTRA asks.
     writer.pragma_update(None, "synchronous", "EXTRA")?;
-    let mode: String =
-        writer.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    let mode: String = writer.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
-        return Err(StoreError::Database(format!(
-            "the database stays in journal mode {mode} instead of wal"
-        )));
+        return Err(StoreError::Database(format!("the database stays in journal mode {mode} instead of wal")));
     }
     writer.pragma_update(None, "foreign_keys", true)?;
     writer.pragma_update_and_check(None, "journal_size_limit", LOG_KEPT, |_| Ok(()))?;
     if let Some(bytes) = options.max_bytes {
         let page: u64 = writer.pragma_query_value(None, "page_size", |row| row.get(0))?;
-        writer.pragma_update_and_check(
-            None,
-            "max_page_count",
-            bytes.div_ceil(page).max(1),
-            |_| Ok(()),
-        )?;
+        writer.pragma_update_and_check(None, "max_page_count", bytes.div_ceil(page).max(1), |_| Ok(()))?;
     }
     Ok(writer)
 }
@@ -170,10 +131,20 @@ mod tests {
     #[test]
     fn store_refuses_a_sqlite_that_may_corrupt_it() {
         assert!(check_version(rusqlite::version_number()).is_ok());
-        assert_eq!(
-            check_version(3_051_002),
-            Err(StoreError::OldSqlite("3.51.2".into()))
-        );
+        assert_eq!(check_version(3_051_002), Err(StoreError::OldSqlite("3.51.2".into())));
         assert!(check_version(SQLITE_MIN).is_ok());
+    }
+
+    #[test]
+    fn the_writer_syncs_as_durably_as_sqlite_can() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("books.db");
+        private_file(&path).unwrap();
+        let writer = writer(&path, &SqliteOptions::default()).unwrap();
+        let set = |name: &str| writer.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(set("synchronous"), 3, "3 is EXTRA");
+        assert_eq!(set("foreign_keys"), 1);
+        let mode: String = writer.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal");
     }
 }

@@ -29,10 +29,7 @@ mod sql {
     pub(super) const ACCOUNTS: &str = select!(account, "WHERE id > ?1 ORDER BY id LIMIT ?2");
     pub(super) const HOLD: &str = select!(hold, "WHERE id = ?1");
     pub(super) const HOLDS: &str = select!(hold, "WHERE id > ?1 ORDER BY id LIMIT ?2");
-    pub(super) const DUE: &str = select!(
-        hold,
-        "WHERE state = 0 AND until <= ?1 ORDER BY until, id LIMIT ?2"
-    );
+    pub(super) const DUE: &str = select!(hold, "WHERE state = 0 AND until <= ?1 ORDER BY until, id LIMIT ?2");
     pub(super) const JOURNAL: &str = select!(journal, "WHERE seq > ?1 ORDER BY seq LIMIT ?2");
     pub(super) const JOURNAL_ROW: &str = select!(journal, "WHERE id = ?1");
     pub(super) const HEAD: &str = "SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1";
@@ -52,12 +49,7 @@ pub(super) trait Connected {
 
 impl<T: Connected> Reader for T {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
-        one(
-            self.connection()?,
-            &self.tables().sql(table)?.get,
-            [key],
-            |row| row.get(0),
-        )
+        one(self.connection()?, &self.tables().sql(table)?.get, [key], |row| row.get(0))
     }
 
     fn scan(&self, table: Table, scan: Scan<'_>) -> Result<Vec<Row>, StoreFault> {
@@ -70,12 +62,7 @@ impl<T: Connected> Reader for T {
         let limit = count(scan.limit);
         let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
         match end_of(scan.prefix) {
-            Some(end) => many(
-                self.connection()?,
-                &sql.scan_below,
-                (start, limit, end),
-                row,
-            ),
+            Some(end) => many(self.connection()?, &sql.scan_below, (start, limit, end), row),
             None => many(self.connection()?, &sql.scan, (start, limit), row),
         }
     }
@@ -98,12 +85,7 @@ impl<T: Connected> Reader for T {
 
     fn accounts(&self, after: Option<AccountId>, limit: usize) -> Result<Vec<Account>, StoreFault> {
         let after = after.map_or_else(Vec::new, |id| id.0.to_vec());
-        many(
-            self.connection()?,
-            sql::ACCOUNTS,
-            (after, count(limit)),
-            account,
-        )
+        many(self.connection()?, sql::ACCOUNTS, (after, count(limit)), account)
     }
 
     fn holds(&self, after: Option<TransferId>, limit: usize) -> Result<Vec<Hold>, StoreFault> {
@@ -113,12 +95,7 @@ impl<T: Connected> Reader for T {
 
     fn journal(&self, after_seq: u64, limit: usize) -> Result<Vec<JournalRow>, StoreFault> {
         let after = i64::try_from(after_seq).unwrap_or(i64::MAX);
-        many(
-            self.connection()?,
-            sql::JOURNAL,
-            (after, count(limit)),
-            journal_row,
-        )
+        many(self.connection()?, sql::JOURNAL, (after, count(limit)), journal_row)
     }
 
     fn journal_row(&self, id: TransferId) -> Result<Option<JournalRow>, StoreFault> {
@@ -133,22 +110,14 @@ impl<T: Connected> Reader for T {
     }
 
     fn damage(&self) -> Result<Option<String>, StoreFault> {
-        let found: Option<String> =
-            one(self.connection()?, "PRAGMA integrity_check(1)", [], |row| {
-                row.get(0)
-            })?;
+        let found: Option<String> = one(self.connection()?, "PRAGMA integrity_check(1)", [], |row| row.get(0))?;
         Ok(found.filter(|answer| answer != "ok"))
     }
 }
 
 /// How far the journal goes.
 pub(super) fn head(connection: &Connection) -> Result<Head, StoreError> {
-    let last = connection.query_row(sql::HEAD, [], |row| {
-        Ok(Head {
-            seq: row.get(0)?,
-            hash: row.get(1)?,
-        })
-    });
+    let last = connection.query_row(sql::HEAD, [], |row| Ok(Head { seq: row.get(0)?, hash: row.get(1)? }));
     Ok(last.optional()?.unwrap_or_default())
 }
 
@@ -159,9 +128,7 @@ fn one<T>(
     with: impl Params,
     read: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Option<T>, StoreFault> {
-    let found = connection
-        .prepare_cached(sql)
-        .and_then(|mut s| s.query_row(with, read).optional());
+    let found = connection.prepare_cached(sql).and_then(|mut s| s.query_row(with, read).optional());
     Ok(found.map_err(StoreError::from)?)
 }
 
@@ -172,9 +139,7 @@ fn many<T>(
     with: impl Params,
     read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Vec<T>, StoreFault> {
-    let found = connection
-        .prepare_cached(sql)
-        .and_then(|mut s| s.query_map(with, read)?.collect());
+    let found = connection.prepare_cached(sql).and_then(|mut s| s.query_map(with, read)?.collect());
     Ok(found.map_err(StoreError::from)?)
 }
 
@@ -193,8 +158,7 @@ fn end_of(prefix: &[u8]) -> Option<Vec<u8>> {
 fn account(row: &rusqlite::Row<'_>) -> rusqlite::Result<Account> {
     Ok(Account {
         id: AccountId(row.get(0)?),
-        kind: AccountKind::from_number(row.get(1)?)
-            .ok_or_else(|| damaged(1, "no such kind of account"))?,
+        kind: AccountKind::from_number(row.get(1)?).ok_or_else(|| damaged(1, "no such kind of account"))?,
         currency: currency(row, 2)?,
         owner: row.get::<_, Option<[u8; 32]>>(3)?.map(PeerId),
         frozen: row.get(4)?,
@@ -208,9 +172,7 @@ fn account(row: &rusqlite::Row<'_>) -> rusqlite::Result<Account> {
 fn hold(row: &rusqlite::Row<'_>) -> rusqlite::Result<Hold> {
     let currency = currency(row, 2)?;
     let amount = |at: usize| -> rusqlite::Result<Amount> {
-        currency
-            .micros(row.get(at)?)
-            .map_err(|_| damaged(at, "amount out of range"))
+        currency.micros(row.get(at)?).map_err(|_| damaged(at, "amount out of range"))
     };
     Ok(Hold {
         id: TransferId(row.get(0)?),
@@ -219,26 +181,17 @@ fn hold(row: &rusqlite::Row<'_>) -> rusqlite::Result<Hold> {
         rest: amount(4)?,
         until: Time::from_millis(row.get(5)?),
         reference: row.get(6)?,
-        state: HoldState::from_number(row.get(7)?)
-            .ok_or_else(|| damaged(7, "no such state of a hold"))?,
+        state: HoldState::from_number(row.get(7)?).ok_or_else(|| damaged(7, "no such state of a hold"))?,
     })
 }
 
 fn journal_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<JournalRow> {
     let id = row.get::<_, Option<[u8; 16]>>(1)?.map(TransferId);
-    Ok(JournalRow {
-        seq: row.get(0)?,
-        id,
-        entry: row.get(2)?,
-        hash: row.get(3)?,
-    })
+    Ok(JournalRow { seq: row.get(0)?, id, entry: row.get(2)?, hash: row.get(3)? })
 }
 
 fn currency(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Currency> {
-    row.get_ref(at)?
-        .as_str()?
-        .parse()
-        .map_err(|_| damaged(at, "not a currency"))
+    row.get_ref(at)?.as_str()?.parse().map_err(|_| damaged(at, "not a currency"))
 }
 
 fn damaged(column: usize, what: &'static str) -> rusqlite::Error {

@@ -56,9 +56,7 @@ impl Tables {
     }
 
     pub(super) fn sql(&self, table: Table) -> Result<&TableSql, StoreError> {
-        self.0
-            .get(&table)
-            .ok_or_else(|| StoreError::UnknownTable(table.0.into()))
+        self.0.get(&table).ok_or_else(|| StoreError::UnknownTable(table.0.into()))
     }
 }
 
@@ -70,12 +68,8 @@ impl TableSql {
             get: format!("SELECT value FROM {name} WHERE key = ?1"),
             scan: format!("{select} ORDER BY key LIMIT ?2"),
             scan_below: format!("{select} AND key < ?3 ORDER BY key LIMIT ?2"),
-            put: format!(
-                "INSERT INTO {name} (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2"
-            ),
-            insert: format!(
-                "INSERT INTO {name} (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO NOTHING"
-            ),
+            put: format!("INSERT INTO {name} (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2"),
+            insert: format!("INSERT INTO {name} (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO NOTHING"),
             replace: format!("UPDATE {name} SET value = ?2 WHERE key = ?1 AND value = ?3"),
             delete: format!("DELETE FROM {name} WHERE key = ?1"),
             remove: format!("DELETE FROM {name} WHERE key = ?1 AND value = ?2"),
@@ -88,22 +82,13 @@ fn create(name: &str) -> String {
 }
 
 /// Brings the layout up to date, in one transaction.
-pub(super) fn migrate(
-    writer: &mut Connection,
-    path: &Path,
-    tables: &Tables,
-) -> Result<(), StoreError> {
+pub(super) fn migrate(writer: &mut Connection, path: &Path, tables: &Tables) -> Result<(), StoreError> {
     let tx = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     tx.execute_batch(STEPS_TABLE)?;
     let done = steps_done(&tx)?;
     if done.len() > STEPS.len() {
-        let [found, known] =
-            [done.len(), STEPS.len()].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
-        return Err(StoreError::Newer {
-            path: path.into(),
-            found,
-            known,
-        });
+        let [found, known] = [done.len(), STEPS.len()].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+        return Err(StoreError::Newer { path: path.into(), found, known });
     }
     for (n, step) in STEPS.iter().enumerate() {
         let checksum = hash(Purpose::Schema, &[step.as_bytes()]);
@@ -111,17 +96,11 @@ pub(super) fn migrate(
             Some(before) if *before == checksum => {}
             Some(_) => {
                 let what = format!("step {} was another", n + 1);
-                return Err(StoreError::Altered {
-                    path: path.into(),
-                    what,
-                });
+                return Err(StoreError::Altered { path: path.into(), what });
             }
             None => {
                 tx.execute_batch(step)?;
-                tx.execute(
-                    "INSERT INTO steps (step, checksum) VALUES (?1, ?2)",
-                    (n + 1, checksum),
-                )?;
+                tx.execute("INSERT INTO steps (step, checksum) VALUES (?1, ?2)", (n + 1, checksum))?;
             }
         }
     }
@@ -138,12 +117,7 @@ pub(super) fn migrate(
 /// Whether the layout is the one we made: a constraint taken away or a trigger put in would let
 /// rows in that break the rules.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let altered = |what: String| {
-        Err(StoreError::Altered {
-            path: path.into(),
-            what,
-        })
-    };
+    let altered = |what: String| Err(StoreError::Altered { path: path.into(), what });
     let fresh = Connection::open_in_memory()?;
     fresh.execute_batch(STEPS_TABLE)?;
     for step in STEPS {
@@ -172,8 +146,7 @@ fn steps_done(connection: &Connection) -> Result<Vec<[u8; 32]>, StoreError> {
 
 /// Everything in the layout that has a text: tables, indexes, triggers, views.
 fn objects(connection: &Connection) -> Result<BTreeMap<String, String>, StoreError> {
-    let mut statement =
-        connection.prepare("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
+    let mut statement = connection.prepare("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

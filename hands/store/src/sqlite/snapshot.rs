@@ -40,19 +40,11 @@ pub struct SqliteSnapshot {
 
 impl Pool {
     pub(super) fn new(path: &Path, tables: Arc<Tables>) -> Self {
-        Self {
-            path: path.into(),
-            tables,
-            idle: Mutex::default(),
-        }
+        Self { path: path.into(), tables, idle: Mutex::default() }
     }
 
     fn take(&self) -> Result<Connection, StoreError> {
-        let idle = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         idle.map_or_else(|| open::reader(&self.path), Ok)
     }
 
@@ -72,11 +64,7 @@ impl Pool {
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(".unfinished");
         let unfinished = PathBuf::from(unfinished);
-        let made = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&unfinished);
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished);
         made.map_err(|why| match why.kind() {
             std::io::ErrorKind::AlreadyExists => StoreError::Exists(unfinished.clone()),
             _ => why.into(),
@@ -93,11 +81,7 @@ impl Pool {
     fn copy_to(self: &Arc<Self>, path: &Path) -> Result<(), StoreError> {
         let snapshot = SqliteSnapshot::of(self)?;
         let mut copy = Connection::open(path)?;
-        Backup::new(snapshot.alive()?, &mut copy)?.run_to_completion(
-            BACKUP_PAGES,
-            Duration::ZERO,
-            None,
-        )?;
+        Backup::new(snapshot.alive()?, &mut copy)?.run_to_completion(BACKUP_PAGES, Duration::ZERO, None)?;
         copy.close().map_err(|(_, why)| why)?;
         Ok(File::open(path)?.sync_all()?)
     }
@@ -121,16 +105,11 @@ impl SqliteSnapshot {
         connection.execute_batch("BEGIN")?;
         // The first look is what fixes the moment.
         read::head(&connection)?;
-        Ok(Self {
-            connection: Some(connection),
-            pool: Arc::clone(pool),
-        })
+        Ok(Self { connection: Some(connection), pool: Arc::clone(pool) })
     }
 
     fn alive(&self) -> Result<&Connection, StoreError> {
-        self.connection
-            .as_ref()
-            .ok_or_else(|| StoreError::Database("the snapshot is closed".into()))
+        self.connection.as_ref().ok_or_else(|| StoreError::Database("the snapshot is closed".into()))
     }
 }
 

@@ -27,33 +27,17 @@ pub(super) fn commit(
 }
 
 fn rows(tx: &Transaction<'_>, tables: &Tables, changes: &[RowChange]) -> Result<(), StoreError> {
-    for RowChange {
-        table,
-        key,
-        before,
-        after,
-    } in changes
-    {
+    for RowChange { table, key, before, after } in changes {
         let sql = tables.sql(*table)?;
         let written = match (before, after) {
             (Before::Unread, Some(after)) => tx.prepare_cached(&sql.put)?.execute((key, after))?,
-            (Before::Was(None), Some(after)) => {
-                tx.prepare_cached(&sql.insert)?.execute((key, after))?
-            }
-            (Before::Was(Some(was)), Some(after)) => tx
-                .prepare_cached(&sql.replace)?
-                .execute((key, after, was))?,
-            (Before::Was(Some(was)), None) => {
-                tx.prepare_cached(&sql.remove)?.execute((key, was))?
-            }
+            (Before::Was(None), Some(after)) => tx.prepare_cached(&sql.insert)?.execute((key, after))?,
+            (Before::Was(Some(was)), Some(after)) => tx.prepare_cached(&sql.replace)?.execute((key, after, was))?,
+            (Before::Was(Some(was)), None) => tx.prepare_cached(&sql.remove)?.execute((key, was))?,
             (Before::Unread | Before::Was(None), None) => {
                 let deleted = tx.prepare_cached(&sql.delete)?.execute([key])?;
                 // Gone already is as good as deleted, but what was not there must not be there now.
-                if *before == Before::Unread {
-                    1
-                } else {
-                    1 - deleted
-                }
+                if *before == Before::Unread { 1 } else { 1 - deleted }
             }
         };
         written_once(written, || format!("a row of `{}`", table.0))?;
@@ -108,9 +92,8 @@ fn holds(tx: &Transaction<'_>, changes: &[Change<Hold>]) -> Result<(), StoreErro
         "INSERT INTO holds (id, account, currency, amount, rest, until, reference, state)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING",
     )?;
-    let mut update = tx.prepare_cached(
-        "UPDATE holds SET rest = ?2, state = ?3 WHERE id = ?1 AND rest = ?4 AND state = ?5",
-    )?;
+    let mut update =
+        tx.prepare_cached("UPDATE holds SET rest = ?2, state = ?3 WHERE id = ?1 AND rest = ?4 AND state = ?5")?;
     for Change { before, after: h } in changes {
         let rest = h.rest.as_micros();
         let written = match before {
@@ -124,13 +107,7 @@ fn holds(tx: &Transaction<'_>, changes: &[Change<Hold>]) -> Result<(), StoreErro
                 h.reference,
                 h.state as u8,
             ))?,
-            Some(b) => update.execute((
-                h.id.0,
-                rest,
-                h.state as u8,
-                b.rest.as_micros(),
-                b.state as u8,
-            ))?,
+            Some(b) => update.execute((h.id.0, rest, h.state as u8, b.rest.as_micros(), b.state as u8))?,
         };
         written_once(written, || format!("hold {}", h.id))?;
     }
@@ -138,8 +115,7 @@ fn holds(tx: &Transaction<'_>, changes: &[Change<Hold>]) -> Result<(), StoreErro
 }
 
 fn journal(tx: &Transaction<'_>, mut head: Head, entries: &[Entry]) -> Result<Head, StoreError> {
-    let mut insert =
-        tx.prepare_cached("INSERT INTO journal (seq, id, entry, hash) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut insert = tx.prepare_cached("INSERT INTO journal (seq, id, entry, hash) VALUES (?1, ?2, ?3, ?4)")?;
     let mut bytes = Vec::with_capacity(256);
     for entry in entries {
         bytes.clear();
@@ -152,9 +128,5 @@ fn journal(tx: &Transaction<'_>, mut head: Head, entries: &[Entry]) -> Result<He
 
 /// A change found the row as it was read, or the transaction is void.
 fn written_once(rows: usize, what: impl FnOnce() -> String) -> Result<(), StoreError> {
-    if rows == 1 {
-        Ok(())
-    } else {
-        Err(StoreError::Stale(what()))
-    }
+    if rows == 1 { Ok(()) } else { Err(StoreError::Stale(what())) }
 }
