@@ -113,6 +113,24 @@ impl Payee {
         })
     }
 
+    /// Takes up a visit from what this payee itself wrote down: what was admitted, and the tip it
+    /// counted to. Signatures are checked again; how long the reserve still runs is not, since
+    /// words already held stay good.
+    ///
+    /// # Errors
+    /// A [`Refusal`]: the record is damaged.
+    pub fn resume(&self, order: OrderId, visit: Visit, tip: Payword) -> Result<Counting, Refusal> {
+        let touchstone = visit.touchstone.verify_by(self.network, self.bank)?;
+        let reserve = visit.reserve.verify_by(self.network, touchstone.body().header.payer)?;
+        let Reserve { from, upto, expires, .. } = *reserve.body();
+        if tip.index().saturating_add(1) < from || tip.index() > upto {
+            return Err(Refusal::new(Code::Range, "the tip lies outside the reserve"));
+        }
+        let tag = Tag::new(&touchstone.body().header);
+        let held = Held { touchstone, reserve, previous: visit.previous };
+        Ok(Counting { tag, tip, upto, expires, order, visit: Box::new(held) })
+    }
+
     fn check_touchstone(&self, now: Time, signed: Signed<Touchstone>) -> Result<Verified<Touchstone>, Refusal> {
         let verified = signed.verify_by(self.network, self.bank)?;
         let touchstone = verified.body();

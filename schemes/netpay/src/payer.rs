@@ -260,6 +260,21 @@ impl Purse {
         Ok(Visit { touchstone: self.state.touchstone.clone(), reserve, previous, anchor })
     }
 
+    /// The visit in progress once more, as it began, for a payee met again after a lost connection
+    /// or a restart. Nothing new is signed.
+    ///
+    /// # Errors
+    /// [`PurseError::NoReserve`].
+    pub fn visit(&mut self) -> Result<Visit, PurseError> {
+        let open = self.state.open.as_ref().ok_or(PurseError::NoReserve)?;
+        let (reserve, from) = (open.reserve.clone(), open.from);
+        let digest = reserve.peek().map_err(|_| PurseError::NoReserve)?.previous;
+        let ended = self.state.ended.as_slice();
+        let previous = digest.and_then(|digest| ended.iter().find(|ended| ended.freed.digest() == digest).cloned());
+        let anchor = (from > 1).then(|| self.pebbles.word(from - 1)).flatten();
+        Ok(Visit { touchstone: self.state.touchstone.clone(), reserve, previous, anchor })
+    }
+
     /// Reserves further units for the same payee once the open reserve is used up.
     ///
     /// # Errors
