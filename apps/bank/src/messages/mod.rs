@@ -1,0 +1,67 @@
+//! What is said between a bank and its customers and operators, besides the schemes' own messages.
+//!
+//! A request is a [`RequestBody`](farthing_role::RequestBody) signed by its sender and sealed to
+//! the bank; [`kind`] says how its message is to be read. The answer is an [`Answer`] signed by the
+//! bank: refusals too, so that nobody on the way can turn a yes into a no.
+
+mod answer;
+mod customer;
+mod operator;
+mod public;
+
+pub use answer::{Answer, AnswerOutcome};
+pub use customer::{
+    AccountOpened, Balances, Cases, Certify, DESTINATION_MAX, Deposit, Fund, LINES_SHOWN_MAX, Line, NOTE_MAX,
+    OpenAccount, Payout, Progress, Statement, StatementOf, Text,
+};
+pub use operator::{
+    Decide, Decided, Direction, EVIDENCE_PART_BYTES, EVIDENCE_SHOWN_MAX, EvidenceList, EvidencePart, EvidencePartOf,
+    EvidenceSummary, ListEvidence, ListPending, PENDING_SHOWN_MAX, Pending, PendingList, Suspend, Suspended,
+};
+pub use public::{BankInfo, LiabilityReport, NAME_MAX, network_of};
+
+/// The bank's own numbering of requests. Each scheme numbers its own:
+/// [`farthing_netpay::messages::kind`].
+pub mod kind {
+    /// [`OpenAccount`](super::OpenAccount), answered by [`AccountOpened`](super::AccountOpened).
+    pub const OPEN_ACCOUNT: u16 = 0x0010;
+    /// [`Certify`](super::Certify), answered by a signed
+    /// [`Certificate`](farthing_core::cert::Certificate).
+    pub const CERTIFY: u16 = 0x0011;
+    /// [`StatementOf`](super::StatementOf), answered by [`Statement`](super::Statement).
+    pub const STATEMENT: u16 = 0x0012;
+    /// [`Deposit`](super::Deposit), answered by [`Balances`](super::Balances).
+    pub const DEPOSIT: u16 = 0x0013;
+    /// [`Fund`](super::Fund), answered by [`Progress`](super::Progress).
+    pub const FUND: u16 = 0x0014;
+    /// [`Payout`](super::Payout), answered by [`Progress`](super::Progress).
+    pub const PAYOUT: u16 = 0x0015;
+    /// An empty message, answered by [`Cases`](super::Cases).
+    pub const CASES: u16 = 0x0016;
+
+    /// Operators: [`ListPending`](super::ListPending), answered by
+    /// [`PendingList`](super::PendingList).
+    pub const LIST_PENDING: u16 = 0x0020;
+    /// Operators: [`Decide`](super::Decide), answered by [`Decided`](super::Decided).
+    pub const DECIDE: u16 = 0x0021;
+    /// Operators: [`Suspend`](super::Suspend), answered by [`Suspended`](super::Suspended).
+    pub const SUSPEND: u16 = 0x0022;
+    /// Operators: [`ListEvidence`](super::ListEvidence), answered by
+    /// [`EvidenceList`](super::EvidenceList).
+    pub const LIST_EVIDENCE: u16 = 0x0023;
+    /// Operators: [`EvidencePartOf`](super::EvidencePartOf), answered by
+    /// [`EvidencePart`](super::EvidencePart).
+    pub const EVIDENCE_PART: u16 = 0x0024;
+}
+
+/// The longest message inside a request: 192 KiB. With its signatures it still fits one statement
+/// of evidence, and one answer.
+pub const REQUEST_MESSAGE_MAX: usize = 192 << 10;
+
+/// The longest body of an HTTP request: a message of [`REQUEST_MESSAGE_MAX`], signed and sealed.
+pub const REQUEST_BYTES_MAX: usize = REQUEST_MESSAGE_MAX + 1_024;
+
+const _: () = assert!(REQUEST_BYTES_MAX <= farthing_core::sign::BODY_MAX, "a request fits a statement");
+
+/// The media type of requests and answers.
+pub const CBOR: &str = "application/cbor";
