@@ -167,6 +167,9 @@ fn seller_notices_that_its_file_was_edited() {
     assert!(encoded.is_empty());
     fs::write(shop.file(), &edited[..PIECE_BYTES + 1]).unwrap();
     assert!(matches!(shop.reader.piece(1, &mut encoded), Err(ContentError::Changed(_))));
+    let outboards = Outboards::open(&shop.home.path().join("outboards")).unwrap();
+    let refused = outboards.reader(&shop.file(), &shop.manifest);
+    assert!(matches!(refused, Err(ContentError::Changed(_))), "before a buyer is promised anything");
 }
 
 #[test]
