@@ -77,9 +77,8 @@ impl Index {
         struct Document;
 
         let store = Arc::clone(&self.store);
-        let clock = Arc::clone(&self.clock);
         let ready = move || {
-            store.holdings(clock()).map(drop).map_err(|error| {
+            store.check().map_err(|error| {
                 tracing::error!(%error, "the index is not ready");
                 "the index cannot reach its database".to_owned()
             })

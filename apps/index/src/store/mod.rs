@@ -151,6 +151,16 @@ impl IndexStore {
         Ok(Self { writer, readers: Vec::new(), turn: AtomicUsize::new(0) })
     }
 
+    /// Whether the database answers, without waiting for a writer where it is in a file.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.read(|db| {
+            Ok(db.prepare_cached("SELECT count(*) FROM (SELECT 1 FROM sellers LIMIT 1)")?.query_row([], |_| Ok(()))?)
+        })
+    }
+
     /// How much the index holds at `now`.
     ///
     /// # Errors
