@@ -23,6 +23,7 @@ use super::tls::Fingerprint;
 use super::{ops, tls};
 
 const SHORT: Duration = Duration::from_millis(50);
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// A server at work, and how to end it.
 struct Running {
@@ -272,24 +273,35 @@ async fn server_takes_no_more_connections_from_one_address_than_its_share() {
 }
 
 #[tokio::test]
-async fn a_stopping_server_finishes_what_it_began_and_breaks_off_what_does_not_end() {
-    for ends in [true, false] {
-        let (router, begun, go) = waiting();
-        let drain_time = if ends { Limits::default().drain_time } else { SHORT };
-        let server = Running::plain(router, Limits { drain_time, ..Limits::default() }).await;
-        let (url, address) = (server.at.url("/wait"), server.address);
-        let running = tokio::spawn(server.client().get(url).send());
-        begun.notified().await;
-        let stopped = tokio::spawn(server.stop());
-        while TcpStream::connect(address).await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-        if ends {
-            go.notify_one();
-        }
-        stopped.await.unwrap();
-        assert_eq!(running.await.unwrap().is_ok(), ends);
+async fn a_stopping_server_finishes_what_it_began_and_waits_for_no_idle_connection() {
+    let (router, begun, go) = waiting();
+    // Only the stop itself can end the idle connection.
+    let limits = Limits { header_time: HOUR, idle_time: HOUR, drain_time: HOUR, ..Limits::default() };
+    let server = Running::plain(router, limits).await;
+    let mut idle = server.raw("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    idle.read_exact(&mut [0; 12]).await.unwrap();
+    let running = server.raw("GET /wait HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    begun.notified().await;
+    let address = server.address;
+    let stopped = tokio::spawn(server.stop());
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
     }
+    go.notify_one();
+    stopped.await.unwrap();
+    assert!(rest(running).await.ends_with("done"));
+    drop(idle);
+}
+
+#[tokio::test]
+async fn a_stopping_server_breaks_off_what_does_not_end() {
+    let (router, begun, _go) = waiting();
+    let limits = Limits { request_time: HOUR, drain_time: SHORT, ..Limits::default() };
+    let server = Running::plain(router, limits).await;
+    let running = server.raw("GET /wait HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    begun.notified().await;
+    server.stop().await;
+    assert_eq!(rest(running).await, "");
 }
 
 #[tokio::test]
