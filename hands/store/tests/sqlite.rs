@@ -154,7 +154,7 @@ fn whatever_was_acknowledged_is_there_after_a_crash_between_commits() {
             tx.put(NOTES, &n.to_be_bytes(), vec![7; size]);
             Ok(Ledger(tx).post(transfer(n, ALICE, [BOB, CAROL][usize::from(n % 2 == 0)], 1))?)
         });
-        if dice(n) % 4 == 0 {
+        if dice(n).is_multiple_of(4) {
             crashes += 1;
             let survived = crash(&home, None);
             let found = survived.open();

@@ -78,6 +78,12 @@ impl SqliteStore {
         self.fault.as_ref().map_or(Ok(()), |why| Err(why.clone().into()))
     }
 
+    /// Ends the transaction that reads share. Nobody else writes, so what was read still holds; and
+    /// the commit sees if it does not.
+    fn end_reading(&self) -> Result<(), StoreError> {
+        if self.writer.is_autocommit() { Ok(()) } else { Ok(self.writer.execute_batch("COMMIT")?) }
+    }
+
     /// Any error of a write is the end (R14): after a failed sync nobody knows what is on the disk,
     /// and a second sync may report success for data that is gone.
     fn or_stop<T>(&mut self, done: Result<T, StoreError>) -> Result<T, StoreFault> {
@@ -90,8 +96,14 @@ impl SqliteStore {
 }
 
 impl Connected for SqliteStore {
+    /// All reads of a batch share one transaction: beginning one for each would cost more than the
+    /// read itself. It ends when the batch is committed.
     fn connection(&self) -> Result<&Connection, StoreFault> {
-        self.alive().map(|()| &self.writer)
+        self.alive()?;
+        if self.writer.is_autocommit() {
+            self.writer.execute_batch("BEGIN").map_err(StoreError::from)?;
+        }
+        Ok(&self.writer)
     }
 
     fn tables(&self) -> &Tables {
@@ -114,7 +126,8 @@ impl Store for SqliteStore {
         if changes.is_empty() {
             return Ok(());
         }
-        let written = write::commit(&mut self.writer, &self.tables, self.head, changes);
+        let written =
+            self.end_reading().and_then(|()| write::commit(&mut self.writer, &self.tables, self.head, changes));
         self.head = self.or_stop(written)?;
         self.newest = changes.entries.iter().filter_map(farthing_ledger::Entry::id).chain(self.newest).max();
         Ok(())
@@ -134,8 +147,8 @@ impl Store for SqliteStore {
         self.alive()?;
         let sql = "INSERT INTO meta (name, value) VALUES ('epoch', ?1)
                    ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-        let written = self.writer.execute(sql, [epoch]);
-        self.or_stop(written.map_err(StoreError::from)).map(|_| ())
+        let written = self.end_reading().and_then(|()| Ok(self.writer.execute(sql, [epoch])?));
+        self.or_stop(written).map(|_| ())
     }
 
     fn backup(&self, path: &Path) -> Result<(), StoreError> {
