@@ -57,6 +57,7 @@ on_every_store! {
     an_attempt_that_panics_leaves_no_trace
     a_snapshot_stands_still_while_the_store_goes_on
     store_refuses_changes_of_what_changed_meanwhile
+    store_refuses_a_hold_that_ended_meanwhile_though_its_account_looks_the_same
     store_refuses_a_record_that_appeared_or_changed_meanwhile
     store_refuses_an_id_used_before_even_where_the_ledger_was_bypassed
     store_refuses_changes_that_do_not_balance
@@ -64,6 +65,7 @@ on_every_store! {
     payer_cannot_spend_twice_within_one_batch_or_across_batches
     holds_fall_due_from_store_and_batch_together
     an_epoch_is_kept
+    rows_deleted_in_a_batch_do_not_shorten_a_page
     the_journal_goes_on_from_row_to_row
     an_overlay_reads_like_a_store
     random_batches_leave_books_that_their_journal_explains
@@ -206,6 +208,16 @@ fn store_refuses_changes_of_what_changed_meanwhile<K: Kind>(kind: &mut K) {
     refused(kind, store, &spend_again, |why| matches!(why, StoreError::Stale(_)));
 }
 
+fn store_refuses_a_hold_that_ended_meanwhile_though_its_account_looks_the_same<K: Kind>(kind: &mut K) {
+    let mut store = kind.open();
+    found(&mut *store);
+    commit(&mut *store, |tx| Ok(Ledger(tx).hold(hold(3, ALICE, 5, 50), at(1))?));
+    let (_, release) = run(&*store, |tx| Ok(Ledger(tx).release(id(3), at(2))?));
+    store.commit(&release).unwrap();
+    commit(&mut *store, |tx| Ok(Ledger(tx).hold(hold(4, ALICE, 5, 50), at(2))?));
+    refused(kind, store, &release, |why| matches!(why, StoreError::Stale(_)));
+}
+
 type Write = fn(&mut dyn Records);
 
 fn store_refuses_a_record_that_appeared_or_changed_meanwhile<K: Kind>(kind: &mut K) {
@@ -255,7 +267,8 @@ fn store_refuses_an_id_used_before_even_where_the_ledger_was_bypassed<K: Kind>(k
 }
 
 fn store_refuses_changes_that_do_not_balance<K: Kind>(_: &mut K) {
-    let spoil: [fn(&mut WriteSet); 5] = [
+    let spoil: [fn(&mut WriteSet); 6] = [
+        |w| w.accounts[0].after.debits_posted -= 1,
         |w| w.accounts.iter_mut().for_each(|c| c.after.credits_posted += 1),
         |w| w.accounts.truncate(1),
         |w| w.entries.clear(),
@@ -323,6 +336,9 @@ fn holds_fall_due_from_store_and_batch_together<K: Kind>(kind: &mut K) {
     Ledger(&mut overlay).release(id(11), at(2)).unwrap();
     Ledger(&mut overlay).hold(hold(20, ALICE, 1, 15), at(1)).unwrap();
     assert_eq!(due(&overlay, 2), [id(20), id(12)]);
+    let mut fresh = Overlay::new(store);
+    Ledger(&mut fresh).release(id(11), at(2)).unwrap();
+    assert_eq!(due(&fresh, 2), [id(12), id(10)], "a hold that ended took another's place");
     assert_eq!(Ledger(&mut overlay).expire_due(at(30), 9), Ok(3));
     let writes = overlay.into_write_set();
     store.commit(&writes).unwrap();
@@ -330,6 +346,19 @@ fn holds_fall_due_from_store_and_batch_together<K: Kind>(kind: &mut K) {
     assert_eq!(store.holds_due(at(99), 9).unwrap().len(), 1);
     assert_eq!(store.account(ALICE).unwrap().unwrap().held, 1);
     assert_eq!(audit(store).unwrap().holds, 5);
+}
+
+fn rows_deleted_in_a_batch_do_not_shorten_a_page<K: Kind>(kind: &mut K) {
+    let store = &mut *kind.open();
+    for key in 0..6u8 {
+        put(store, NOTES, &[key], &[key]);
+    }
+    let mut overlay = Overlay::new(store);
+    for key in 0..3u8 {
+        overlay.delete(NOTES, &[key]);
+    }
+    let page = overlay.scan(NOTES, Scan { limit: 2, ..all(b"") }).unwrap();
+    assert_eq!(page, [(vec![3], vec![3]), (vec![4], vec![4])]);
 }
 
 fn an_epoch_is_kept<K: Kind>(kind: &mut K) {
