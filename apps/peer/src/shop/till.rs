@@ -1,0 +1,65 @@
+//! What a shop needs of a wallet: a till.
+
+use std::future::Future;
+
+use farthing_core::amount::Amount;
+use farthing_core::id::{NetworkId, PeerId};
+use farthing_core::order::{Order, Receipt};
+use farthing_core::refusal::Refusal;
+use farthing_core::sign::{Signed, Statement};
+use farthing_netpay::messages::{Pay, Release, Reserve, Visit};
+
+/// The selling side of a wallet.
+pub trait Till: Clone + Send + Sync + 'static {
+    /// A visit under way.
+    type Earning: Earn;
+
+    /// Who sells, signs and is paid.
+    fn me(&self) -> PeerId;
+
+    /// The network it is paid in.
+    fn network(&self) -> NetworkId;
+
+    /// Says something in the seller's name.
+    fn sign<T: Statement>(&self, statement: &T) -> Signed<T>;
+
+    /// Admits a visit for `order`, or takes up the one already known by its reserve, and has it on
+    /// the disk before it answers. The caller sees to it that a chain is admitted once at a time.
+    ///
+    /// # Errors
+    /// A [`Refusal`] for the buyer.
+    fn admit(&self, order: &Order, visit: Visit) -> impl Future<Output = Result<Self::Earning, Refusal>> + Send;
+}
+
+/// The selling side of one visit.
+pub trait Earn: Send + Sync + 'static {
+    /// What one unit is worth.
+    fn unit(&self) -> Amount;
+
+    /// The last unit paid.
+    fn through(&self) -> u32;
+
+    /// Counts a payment in memory and says how many units it is worth.
+    ///
+    /// # Errors
+    /// A [`Refusal`]; the count stands as it stood.
+    fn on_pay(&mut self, pay: &Pay) -> Result<u32, Refusal>;
+
+    /// Returns once the count is on the disk. Only then may be handed out what was paid for.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that blames this side.
+    fn persist(&self) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// Takes a further reserve of the same chain.
+    ///
+    /// # Errors
+    /// A [`Refusal`]; the visit stands as it stood.
+    fn extend(&mut self, reserve: Signed<Reserve>) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// Ends the visit, on the disk first: the release and, where something was paid, the receipt.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that blames this side.
+    fn release(self) -> impl Future<Output = Result<(Signed<Release>, Option<Signed<Receipt>>), Refusal>> + Send;
+}
