@@ -37,6 +37,7 @@ pub(crate) struct Ask<R: Role> {
     pub(crate) sender: PeerId,
     pub(crate) id: RequestId,
     pub(crate) digest: [u8; 32],
+    pub(crate) proof: Vec<u8>,
     /// What the role's check said.
     pub(crate) verdict: Option<Result<R::Checked, Halt>>,
     pub(crate) answer: Option<Answer>,
@@ -55,7 +56,8 @@ impl<R: Role> Job for Ask<R> {
             self.answer = Some(if before.digest == self.digest {
                 Ok(before.reply)
             } else {
-                let conflict = Conflict { first: before.digest, second: self.digest, at: cx.now };
+                let proof = std::mem::take(&mut self.proof);
+                let conflict = Conflict { first: before.digest, second: self.digest, at: cx.now, proof };
                 Err(NoReply::Refused(replies::contradict(cx.tx, &key, conflict)?))
             });
             return Ok(());

@@ -56,6 +56,7 @@ fn check_batch<R: Role>(shared: &Shared, role: &Arc<R>, asked: Vec<Asked>) -> Ve
             sender: request.sender,
             id: request.id,
             digest: request.digest(),
+            proof: request.proof,
             verdict: Some(verdict),
             answer: None,
             caller,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use farthing_core::refusal::{Code, Refusal};
 use farthing_core::wire::MESSAGE_MAX;
+use farthing_ledger::StoreFault;
 use farthing_role::{Context, Halt, Request};
 use farthing_store::{Reader, Snapshot};
 use tokio::sync::oneshot;
@@ -37,6 +38,7 @@ impl Drop for Owner {
 }
 
 type Waiting<T> = oneshot::Receiver<Result<T, NoReply>>;
+type Look = oneshot::Receiver<Result<Box<dyn Snapshot>, StoreFault>>;
 
 impl DriverHandle {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
@@ -115,8 +117,9 @@ impl DriverHandle {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn read_blocking<T>(&self, work: impl FnOnce(&dyn Reader) -> T) -> Result<T, NoReply> {
-        let snapshot = wait(self.snapshot(), self.shared().answer_within).unwrap_or(Err(NoReply::Down))?;
-        Ok(work(&*snapshot))
+        let answer = self.look()?;
+        let snapshot = wait(answer, self.shared().answer_within);
+        Ok(work(&*seen(snapshot)?))
     }
 
     /// The store as last committed, to be read for a short while. While it is kept, the store
@@ -125,16 +128,8 @@ impl DriverHandle {
     /// # Errors
     /// As [`read`](Self::read).
     pub async fn snapshot(&self) -> Result<Box<dyn Snapshot>, NoReply> {
-        let (caller, answer) = oneshot::channel();
-        self.put(Task::Look(caller))?;
-        match answer.await {
-            Ok(Ok(snapshot)) => Ok(snapshot),
-            Ok(Err(fault)) => {
-                tracing::error!(%fault, "the store could not be read");
-                Err(NoReply::Down)
-            }
-            Err(_) => Err(NoReply::Down),
-        }
+        let answer = self.look()?;
+        seen(tokio::time::timeout(self.shared().answer_within, answer).await.ok())
     }
 
     /// Does what has fallen due now, without waiting for the next tick.
@@ -178,10 +173,10 @@ impl DriverHandle {
     }
 
     fn ask(&self, request: Request) -> Result<oneshot::Receiver<Answer>, NoReply> {
-        if request.message.len() > MESSAGE_MAX {
+        if request.message.len().max(request.proof.len()) > MESSAGE_MAX {
             return Err(Refusal::from(farthing_core::wire::Malformed::TooLong).into());
         }
-        let seat = self.seat(request.message.len())?;
+        let seat = self.seat(request.message.len().saturating_add(request.proof.len()))?;
         let (caller, answer) = oneshot::channel();
         self.shared().asked.push([Asked { request, caller, seat }]).map_err(|_| NoReply::Down)?;
         Ok(answer)
@@ -199,6 +194,12 @@ impl DriverHandle {
         let seat = self.seat(0)?;
         let (caller, answer) = oneshot::channel();
         self.put(Task::Job(Box::new(Errand::new(work, caller)), seat))?;
+        Ok(answer)
+    }
+
+    fn look(&self) -> Result<Look, NoReply> {
+        let (caller, answer) = oneshot::channel();
+        self.put(Task::Look(caller))?;
         Ok(answer)
     }
 
@@ -226,4 +227,16 @@ impl DriverHandle {
 /// What was answered; dropped unanswered, the outcome is unknown.
 fn heard<T>(answer: Result<Result<T, NoReply>, oneshot::error::RecvError>) -> Result<T, NoReply> {
     answer.unwrap_or(Err(NoReply::Unknown))
+}
+
+/// The view that came, if one came in time.
+fn seen(answer: Option<<Look as Future>::Output>) -> Result<Box<dyn Snapshot>, NoReply> {
+    match answer {
+        Some(Ok(Ok(snapshot))) => Ok(snapshot),
+        Some(Ok(Err(fault))) => {
+            tracing::error!(%fault, "the store could not be read");
+            Err(NoReply::Down)
+        }
+        Some(Err(_)) | None => Err(NoReply::Down),
+    }
 }

@@ -51,7 +51,7 @@ pub use handle::DriverHandle;
 pub use local::Local;
 pub use no_reply::NoReply;
 pub use no_role::NoRole;
-pub use replies::{CONFLICTS, Conflict, PRUNE_MAX, REPLIES, REPLY_MARGIN};
+pub use replies::{CONFLICTS, Conflict, PROOF_MAX, PRUNE_MAX, REPLIES, REPLY_MARGIN};
 
 use farthing_role::Table;
 

@@ -38,10 +38,13 @@ pub(crate) struct Stored {
     pub(crate) reply: Vec<u8>,
 }
 
+/// The longest signed request kept with a [`Conflict`]: 16 KiB.
+pub const PROOF_MAX: usize = 16 << 10;
+
 /// Two different requests of one sender under one id: the first was carried out, the second
-/// refused. A note for the operator and a pointer to the evidence, which is the requests
-/// themselves as their sender signed them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+/// refused. The second is kept as its sender signed it; beside the first, which the role keeps
+/// where it matters, it is evidence.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub struct Conflict {
     /// The digest of the request that was carried out.
     #[cbor(n(0), with = "minicbor::bytes")]
@@ -52,6 +55,10 @@ pub struct Conflict {
     /// When the other one came.
     #[n(2)]
     pub at: Time,
+    /// The other one with its signature ([`Request::proof`](farthing_role::Request)); empty if it
+    /// had none or is longer than [`PROOF_MAX`].
+    #[cbor(n(3), with = "minicbor::bytes")]
+    pub proof: Vec<u8>,
 }
 
 impl Conflict {
@@ -102,9 +109,12 @@ pub(crate) fn keep<T: Records + ?Sized>(records: &mut T, key: &Key, stored: &Sto
 pub(crate) fn contradict<T: Records + ?Sized>(
     records: &mut T,
     key: &Key,
-    conflict: Conflict,
+    mut conflict: Conflict,
 ) -> Result<Refusal, StoreFault> {
     if records.get(CONFLICTS, key)?.is_none() {
+        if conflict.proof.len() > PROOF_MAX {
+            conflict.proof.clear();
+        }
         records.put(CONFLICTS, key, wire::encode(&conflict));
     }
     Ok(Refusal::new(
