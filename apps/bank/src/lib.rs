@@ -1,9 +1,14 @@
 //! The bank: accounts, certificates, instruments, redemption, evidence.
 //!
 //! [`messages`] is what is said, [`client`] says it. [`home`] is a bank's folder with its
-//! configuration and keys, [`signer`] the process that certifies.
+//! configuration and keys, [`signer`] the process that certifies, [`role`] what the bank does with
+//! a request and [`rail`] how money comes in and goes out.
 
+pub mod alarm;
+pub mod chart;
 pub mod client;
 pub mod home;
 pub mod messages;
+pub mod rail;
+pub mod role;
 pub mod signer;

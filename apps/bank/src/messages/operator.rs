@@ -12,7 +12,7 @@ use super::customer::{NOTE_MAX, Text};
 /// The most waiting requests shown at once.
 pub const PENDING_SHOWN_MAX: usize = 256;
 /// The most pieces of evidence shown at once.
-pub const EVIDENCE_SHOWN_MAX: usize = 256;
+pub const EVIDENCE_SHOWN_MAX: usize = 32;
 /// The most bytes of a piece of evidence sent at once: 128 KiB.
 pub const EVIDENCE_PART_BYTES: usize = 128 << 10;
 

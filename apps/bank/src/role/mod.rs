@@ -1,0 +1,283 @@
+//! The bank as a role: what it does with each request, once it knows who asks.
+
+mod ask;
+mod customers;
+mod office;
+mod recorder;
+
+use std::sync::Arc;
+
+use farthing_core::cert::Limits;
+use farthing_core::id::{PeerId, RequestId};
+use farthing_core::refusal::{Code, Refusal};
+use farthing_core::sign::SecretKey;
+use farthing_core::time::{SKEW, Span, Time};
+use farthing_core::wire::{self, Wire};
+use farthing_ledger::Ledger;
+use farthing_netpay::bank::{CheckedClaims, ClaimRequest, NetPay};
+use farthing_netpay::messages::OpenChain;
+use farthing_role::{Context, EVIDENCE, Halt, Outcome, Records, Request, Role, Table};
+use minicbor::{Decode, Encode};
+
+use crate::alarm::Alarm;
+use crate::chart::{
+    BOUND, COUNTS, CUSTOMERS, Chart, LINE_COUNTS, LINES, PENDING, PLAY, REPORTS, SUMS, no_account, read,
+};
+use crate::home::{Config, RailName, Roles};
+use crate::messages::kind;
+use crate::rail::{self, OperatorEntry, PlayMoney, Rail};
+
+use ask::Ask;
+use recorder::Recorder;
+pub(crate) use recorder::Sums;
+
+/// The tables of the bank itself.
+const OWN_TABLES: [Table; 10] = [CUSTOMERS, COUNTS, LINES, LINE_COUNTS, SUMS, PENDING, PLAY, BOUND, REPORTS, EVIDENCE];
+
+/// The most holds that end in one tick because their time is over.
+const EXPIRIES_PER_TICK: usize = 256;
+
+/// The tables of a bank's store: its own, those of its schemes and of the driver.
+#[must_use]
+pub fn tables() -> Vec<Table> {
+    let schemes = farthing_netpay::bank::TABLES;
+    OWN_TABLES.iter().chain(&schemes).chain(farthing_driver::TABLES).copied().collect()
+}
+
+/// Whether a kind of request only asks and changes nothing. The answer to such a one is not stored:
+/// a repeat is answered by what is true then.
+#[must_use]
+pub const fn is_question(kind: u16) -> bool {
+    matches!(kind, kind::STATEMENT | kind::CASES | kind::LIST_PENDING | kind::LIST_EVIDENCE | kind::EVIDENCE_PART)
+}
+
+/// The bank.
+pub struct BankRole {
+    chart: Chart,
+    netpay: NetPay,
+    rail: Box<dyn Rail>,
+    operators: Vec<PeerId>,
+    roles: Roles,
+    limits: Limits,
+    accounts_per_day: u64,
+    certificate_life: Span,
+    /// From the end of a chain until nothing can be claimed of it, nor judged about it.
+    aftermath: Span,
+    alarm: Arc<Alarm>,
+}
+
+/// A request that passed the check.
+pub struct Checked {
+    id: RequestId,
+    ask: Ask,
+}
+
+impl BankRole {
+    /// The bank of that configuration, with its rail, under the key that signs the schemes'
+    /// statements.
+    #[must_use]
+    pub fn new(chart: Chart, key: SecretKey, config: &Config, alarm: Arc<Alarm>) -> Self {
+        let rail: Box<dyn Rail> = match config.rail {
+            RailName::Play => Box::new(PlayMoney { per_day: config.limits.play_per_day }),
+            RailName::Operators => Box::new(OperatorEntry),
+        };
+        let terms = config.terms.netpay();
+        let aftermath = terms.grace.as_millis() + terms.answer_time.as_millis() + 2 * SKEW.as_millis();
+        Self {
+            chart,
+            netpay: NetPay::new(chart.network, key, terms),
+            rail,
+            operators: config.operators.clone(),
+            roles: config.roles.clone(),
+            limits: config.limits.certified(),
+            accounts_per_day: config.limits.accounts_per_day,
+            certificate_life: config.terms.certificate_life(),
+            aftermath: Span::from_millis(aftermath),
+            alarm,
+        }
+    }
+
+    /// The same with another rail.
+    #[must_use]
+    pub fn on(mut self, rail: Box<dyn Rail>) -> Self {
+        self.rail = rail;
+        self
+    }
+
+    /// How money comes in and goes out.
+    #[must_use]
+    pub fn rail(&self) -> &'static str {
+        self.rail.name()
+    }
+
+    /// What the recorder needs to see of a step.
+    fn recorded<T>(cx: &mut Context<'_>, work: impl FnOnce(&mut Context<'_>) -> Result<T, Halt>) -> Result<T, Halt> {
+        let mut recorder = Recorder::new(&mut *cx.tx);
+        let done = work(&mut Context { now: cx.now, dice: cx.dice, tx: &mut recorder })?;
+        recorder.finish()?;
+        Ok(done)
+    }
+
+    fn carry_out(&self, cx: &mut Context<'_>, sender: PeerId, id: RequestId, ask: Ask) -> Result<Vec<u8>, Halt> {
+        match ask {
+            Ask::ListPending(_) | Ask::Decide(_) | Ask::Suspend(_) | Ask::ListEvidence(_) | Ask::EvidencePart(_) => {
+                self.operator_only(sender)?;
+            }
+            Ask::OpenAccount(_) => {}
+            _ if cx.tx.get(CUSTOMERS, &sender.0)?.is_some() => {}
+            _ => return Err(no_account().into()),
+        }
+        Ok(match ask {
+            Ask::OpenAccount(ask) => wire::encode(&self.open_account(cx, sender, &ask)?),
+            Ask::Certify(ask) => wire::encode(&self.certify(cx, sender, &ask)?),
+            Ask::Statement(ask) => wire::encode(&self.statement(cx, sender, &ask)?),
+            Ask::Deposit(ask) => wire::encode(&self.move_deposit(cx, sender, id, &ask)?),
+            Ask::Fund(ask) => {
+                self.chart.check(ask.amount)?;
+                self.chart.open_world(cx)?;
+                wire::encode(&self.rail.fund(cx, &self.chart, sender, id, ask)?)
+            }
+            Ask::Payout(ask) => {
+                self.alarm.check()?;
+                self.chart.check(ask.amount)?;
+                self.not_suspended(cx, sender)?;
+                self.chart.open_world(cx)?;
+                wire::encode(&self.rail.payout(cx, &self.chart, sender, id, ask)?)
+            }
+            Ask::Cases => wire::encode(&self.cases(cx, sender)?),
+            Ask::ListPending(ask) => wire::encode(&rail::list(cx, ask.after)?),
+            Ask::Decide(ask) => {
+                if ask.approve {
+                    self.alarm.check()?;
+                }
+                wire::encode(&rail::decide(cx, &self.chart, &self.operators, sender, &ask)?)
+            }
+            Ask::Suspend(ask) => wire::encode(&self.suspend(cx, &ask)?),
+            Ask::ListEvidence(ask) => wire::encode(&Self::evidence(cx, &ask)?),
+            Ask::EvidencePart(ask) => wire::encode(&Self::evidence_part(cx, &ask)?),
+            Ask::OpenChain(ask) => self.open_chain(cx, sender, id, &ask)?,
+            Ask::Register(ask) => wire::encode(&self.netpay.register(cx, sender, *ask)?),
+            Ask::Claim(checked) => {
+                self.alarm.check()?;
+                wire::encode(&self.netpay.claim(cx, *checked)?)
+            }
+            Ask::AskRelease(ask) => wire::encode(&self.netpay.broker_release(cx, sender, ask.reserve)?),
+            Ask::Defend(ask) => wire::encode(&self.netpay.defend(cx, sender, *ask)?),
+        })
+    }
+
+    /// Opens a chain, and notes until when the payer's deposit answers for it.
+    fn open_chain(&self, cx: &mut Context<'_>, payer: PeerId, id: RequestId, ask: &OpenChain) -> Result<Vec<u8>, Halt> {
+        self.chart.check(ask.header.unit)?;
+        self.not_suspended(cx, payer)?;
+        let touchstone = self.netpay.open(cx, payer, id, ask)?;
+        let bound: Time = read(&*cx.tx, BOUND, &payer.0)?.unwrap_or_default();
+        let until = bound.max(ask.header.not_after.after(self.aftermath));
+        cx.tx.put(BOUND, &payer.0, wire::encode(&until));
+        Ok(wire::encode(&touchstone))
+    }
+
+    fn operator_only(&self, sender: PeerId) -> Result<(), Refusal> {
+        if self.operators.contains(&sender) {
+            return Ok(());
+        }
+        let why = "this is for operators: the bank's configuration names them";
+        Err(Refusal::new(Code::Policy, why).remedy(farthing_core::refusal::Remedy::Stop))
+    }
+
+    fn not_suspended(&self, cx: &Context<'_>, customer: PeerId) -> Result<(), Halt> {
+        match cx.tx.account(self.chart.customer(customer))? {
+            Some(account) if !account.frozen => Ok(()),
+            Some(_) => {
+                let why = "your account is suspended: it can receive but not pay; ask the operator";
+                Err(Refusal::new(Code::Suspended, why).into())
+            }
+            None => Err(no_account().into()),
+        }
+    }
+}
+
+impl Role for BankRole {
+    type Checked = Checked;
+
+    fn check(&self, _: Time, requests: Vec<Request>, facts: &dyn Records) -> Vec<Result<Checked, Halt>> {
+        let mut claims = Vec::new();
+        let mut answers: Vec<Option<Result<Checked, Halt>>> = Vec::with_capacity(requests.len());
+        for (at, request) in requests.into_iter().enumerate() {
+            answers.push(if request.kind == farthing_netpay::messages::kind::CLAIM {
+                match self.claim_of(request, facts) {
+                    Ok(claim) => {
+                        claims.push((at, claim));
+                        None
+                    }
+                    Err(halt) => Some(Err(halt)),
+                }
+            } else {
+                let checked = ask::read(request.kind, &request.message).map(|ask| Checked { id: request.id, ask });
+                Some(checked.map_err(Halt::from))
+            });
+        }
+        let (places, claims): (Vec<usize>, Vec<ClaimRequest>) = claims.into_iter().unzip();
+        let ids: Vec<RequestId> = claims.iter().map(|claim| claim.id).collect();
+        let checked = self.netpay.check_claims(claims, facts);
+        for ((at, id), checked) in places.into_iter().zip(ids).zip(checked) {
+            let checked = checked.map(|claims: CheckedClaims| Checked { id, ask: Ask::Claim(Box::new(claims)) });
+            if let Some(place) = answers.get_mut(at) {
+                *place = Some(checked);
+            }
+        }
+        let lost = || Err(Refusal::new(Code::State, "the claim was not checked").into());
+        answers.into_iter().map(|answer| answer.unwrap_or_else(lost)).collect()
+    }
+
+    fn apply(&self, cx: &mut Context<'_>, sender: PeerId, message: Checked) -> Result<Outcome, Halt> {
+        let Checked { id, ask } = message;
+        Self::recorded(cx, |cx| self.carry_out(cx, sender, id, ask)).map(|reply| Outcome { reply })
+    }
+
+    fn tick(&self, cx: &mut Context<'_>) -> Result<bool, Halt> {
+        Self::recorded(cx, |cx| {
+            let refunds = self.netpay.refund_due(cx)?;
+            let cases = self.netpay.settle_due(cx)?;
+            let lapses = rail::lapse(cx)?;
+            let now = cx.now;
+            let ended = Ledger(&mut *cx.tx).expire_due(now, EXPIRIES_PER_TICK)?;
+            Ok(refunds || cases || lapses || ended == EXPIRIES_PER_TICK)
+        })
+    }
+}
+
+impl BankRole {
+    /// The one kind whose check is dear. A stranger's claim is turned away before it costs anything:
+    /// as if it had come before the account was opened, should that be happening just now.
+    fn claim_of(&self, request: Request, facts: &dyn Records) -> Result<ClaimRequest, Halt> {
+        if facts.get(CUSTOMERS, &request.sender.0)?.is_none() {
+            return Err(no_account().into());
+        }
+        let claims = ask::message(&request.message)?;
+        Ok(ClaimRequest { payee: request.sender, id: request.id, proof: request.proof, claims })
+    }
+}
+
+/// A customer, besides its money.
+#[derive(Encode, Decode)]
+struct Customer {
+    /// The key to seal messages to it.
+    #[n(0)]
+    seal: farthing_core::seal::SealPublic,
+    /// When it came.
+    #[n(1)]
+    opened: Time,
+}
+
+fn customer(cx: &Context<'_>, peer: PeerId) -> Result<Customer, Halt> {
+    Ok(read_or(cx, CUSTOMERS, &peer.0, no_account)?)
+}
+
+/// A record that must be there.
+fn read_or<T: Wire>(cx: &Context<'_>, table: Table, key: &[u8], missing: fn() -> Refusal) -> Result<T, Halt> {
+    read(&*cx.tx, table, key)?.ok_or_else(|| missing().into())
+}
+
+#[cfg(test)]
+mod tests;
