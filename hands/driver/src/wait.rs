@@ -18,7 +18,9 @@ impl Wake for Unpark {
 pub(crate) fn wait<T>(future: impl Future<Output = T>, longest: Duration) -> Option<T> {
     let until = Instant::now().checked_add(longest);
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    let mut future = pin!(future);
+    // A task of tokio's that blocks here all the same must not be told to let others go first: it
+    // would never be woken.
+    let mut future = pin!(tokio::task::unconstrained(future));
     loop {
         if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return Some(value);
@@ -35,6 +37,15 @@ pub(crate) fn wait<T>(future: impl Future<Output = T>, longest: Duration) -> Opt
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_blocks_all_the_same_gets_its_answers() {
+        for _ in 0..1_000 {
+            let (caller, answer) = tokio::sync::oneshot::channel();
+            caller.send(7).unwrap();
+            assert_eq!(wait(answer, Duration::ZERO), Some(Ok(7)));
+        }
+    }
 
     #[test]
     fn a_caller_that_waits_in_vain_is_let_go() {
