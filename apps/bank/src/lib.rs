@@ -2,7 +2,7 @@
 //!
 //! [`messages`] is what is said, [`client`] says it. [`home`] is a bank's folder with its
 //! configuration and keys, [`signer`] the process that certifies, [`role`] what the bank does with
-//! a request and [`rail`] how money comes in and goes out.
+//! a request, [`rail`] how money comes in and goes out, and [`server`] serves it over HTTP.
 
 pub mod alarm;
 pub mod chart;
@@ -11,4 +11,5 @@ pub mod home;
 pub mod messages;
 pub mod rail;
 pub mod role;
+pub mod server;
 pub mod signer;
