@@ -1,0 +1,130 @@
+//! The way to the bank, as far as a wallet needs one.
+
+use std::sync::Arc;
+
+use farthing_bank::client::{AskError, BankAddress, BankClient, ConnectError};
+use farthing_core::id::RequestId;
+use farthing_core::refusal::{Refusal, Remedy};
+use farthing_core::sign::SecretKey;
+use farthing_net::http::endpoint::Endpoint;
+use futures::future::BoxFuture;
+
+use super::Wallet;
+use super::error::WalletError;
+use super::settings::BankPin;
+
+/// Why the bank gave no reply. Three outcomes, never two: only a refusal says that it was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeskError {
+    /// The bank refused, and signed that.
+    #[error("the bank refused: {0}")]
+    Refused(Refusal),
+    /// Somebody on the way refused; the bank may know nothing of it.
+    #[error("the bank was not asked: {0}; try again later, the same request is sent once more")]
+    TurnedAway(Refusal),
+    /// Nothing was sent.
+    #[error("the bank cannot be reached ({0}); no money moved; try again later")]
+    NotSent(String),
+    /// Sent, and not answered.
+    #[error("the bank did not answer ({0}); money may have moved; the same request is sent again later and tells")]
+    Unknown(String),
+}
+
+impl DeskError {
+    /// Whether the request is over: refused by the bank itself, and not to be sent again.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.remedy != Remedy::Again)
+    }
+}
+
+impl From<AskError> for DeskError {
+    fn from(why: AskError) -> Self {
+        match why {
+            AskError::Refused { refusal, authenticated: true } => Self::Refused(refusal),
+            AskError::Refused { refusal, authenticated: false } => Self::TurnedAway(refusal),
+            AskError::NotSent(why) => Self::NotSent(why),
+            AskError::Unknown(why) => Self::Unknown(why),
+        }
+    }
+}
+
+/// Somebody who takes requests to the bank and brings its replies back.
+pub trait Desk: Send + Sync + 'static {
+    /// Asks as `key`'s owner; the canonical bytes of the reply. The same id and message may be
+    /// asked any number of times and are carried out once.
+    fn ask<'a>(
+        &'a self,
+        key: &'a SecretKey,
+        id: RequestId,
+        kind: u16,
+        message: Vec<u8>,
+    ) -> BoxFuture<'a, Result<Vec<u8>, DeskError>>;
+}
+
+impl Desk for BankClient {
+    fn ask<'a>(
+        &'a self,
+        key: &'a SecretKey,
+        id: RequestId,
+        kind: u16,
+        message: Vec<u8>,
+    ) -> BoxFuture<'a, Result<Vec<u8>, DeskError>> {
+        Box::pin(async move { Ok(Self::ask(self, key, id, kind, message).await?) })
+    }
+}
+
+impl BankPin {
+    /// Pins the bank that a client talks to.
+    #[must_use]
+    pub fn of(client: &BankClient) -> Self {
+        let info = client.info().body();
+        Self {
+            endpoint: client.address().endpoint().to_string(),
+            key: info.bank,
+            network: info.network,
+            currency: info.currency,
+        }
+    }
+
+    fn address(&self) -> Result<BankAddress, DeskError> {
+        let endpoint: Endpoint =
+            self.endpoint.parse().map_err(|why| DeskError::NotSent(format!("wallet.toml, [bank] endpoint: {why}")))?;
+        Ok(BankAddress::new(endpoint, Some(self.key)))
+    }
+}
+
+impl Wallet {
+    /// Uses this way to the bank from now on, instead of connecting by itself.
+    pub async fn set_desk(&self, desk: Arc<dyn Desk>) {
+        *self.inner.desk.lock().await = Some(desk);
+    }
+
+    /// The way to the bank; connects if there is none yet.
+    pub(crate) async fn desk(&self) -> Result<Arc<dyn Desk>, WalletError> {
+        let mut desk = self.inner.desk.lock().await;
+        if let Some(desk) = &*desk {
+            return Ok(Arc::clone(desk));
+        }
+        let client = self.connect().await?;
+        let new: Arc<dyn Desk> = Arc::new(client);
+        *desk = Some(Arc::clone(&new));
+        Ok(new)
+    }
+
+    /// Connects to the wallet's bank, and to no other.
+    ///
+    /// # Errors
+    /// [`WalletError::Bank`]; [`WalletError::FalseAnswer`] if another bank answers there.
+    pub async fn connect(&self) -> Result<BankClient, WalletError> {
+        let pin = &self.inner.settings.bank;
+        let client = BankClient::connect(pin.address()?).await.map_err(|why| match why {
+            ConnectError::Impostor(why) => WalletError::FalseAnswer(why),
+            other => WalletError::Bank(DeskError::NotSent(other.to_string())),
+        })?;
+        if client.network() != pin.network {
+            return Err(WalletError::FalseAnswer("the bank is in another network than the wallet"));
+        }
+        self.raise_floor(client.info().body().time).await?;
+        Ok(client)
+    }
+}
