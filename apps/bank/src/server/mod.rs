@@ -27,6 +27,7 @@ use crate::chart::Chart;
 use crate::client::BankAddress;
 use crate::home::{BankHome, HomeError, Unlock};
 use crate::messages::{BankInfo, LiabilityReport, REQUEST_BYTES_MAX, Text};
+use crate::published::{self, NotTheLatest};
 use crate::role::{BankRole, tables};
 use crate::signer::{CertificateSigner, ChildSigner, InProcessSigner, SignerCommand, SignerError};
 
@@ -96,6 +97,9 @@ pub enum StartError {
         /// What is wrong with it.
         why: StoreError,
     },
+    /// Its books are older than what it has published.
+    #[error(transparent)]
+    NotTheLatest(#[from] NotTheLatest),
     /// The books could not be read.
     #[error(transparent)]
     Fault(#[from] StoreFault),
@@ -155,15 +159,17 @@ impl Bank {
         let path = home.books();
         let at_books = |why| StartError::Store { path: path.clone(), why };
         let store = SqliteStore::open(&path, &tables(), &SqliteOptions::default()).map_err(at_books)?;
+        published::check(home.path(), &store)?;
         let chart = Chart { network: home.network(), currency: home.config.currency };
         let alarm = Arc::new(Alarm::default());
         let role = Arc::new(BankRole::new(chart, home.keys.scheme, &home.config, Arc::clone(&alarm)));
         let rail = role.rail();
         let clock = SharedClock(clock);
         let driver = Driver::start(Arc::clone(&role), store, clock.clone(), OsEntropy, driver)?;
+        let folder = home.path().to_owned();
         let key = Arc::new(home.keys.statement);
         let reporter =
-            Arc::new(Reporter::new(chart, Arc::clone(&key), driver.clone(), clock.clone(), Arc::clone(&alarm)));
+            Arc::new(Reporter::new(folder, chart, Arc::clone(&key), driver.clone(), clock.clone(), Arc::clone(&alarm)));
         reporter.count_and_publish().await.map_err(StartError::Count)?;
 
         let terms = home.config.terms.netpay();

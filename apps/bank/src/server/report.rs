@@ -1,5 +1,6 @@
 //! Liability reports: the books counted, signed, published and kept.
 
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::SharedClock;
 use crate::alarm::Alarm;
 use crate::chart::{Chart, REPORTS, SUMS, read};
 use crate::messages::LiabilityReport;
+use crate::published;
 use crate::role::Sums;
 
 /// All accounts are counted in every so many reports; in between the running sums tell.
@@ -30,6 +32,7 @@ const FORGOTTEN_AT_ONCE: usize = 8;
 
 /// Publishes what the bank owes.
 pub(super) struct Reporter {
+    home: PathBuf,
     chart: Chart,
     key: Arc<SecretKey>,
     driver: DriverHandle,
@@ -54,14 +57,15 @@ struct Books {
 }
 
 impl Reporter {
-    pub(super) const fn new(
+    pub(super) fn new(
+        home: PathBuf,
         chart: Chart,
         key: Arc<SecretKey>,
         driver: DriverHandle,
         clock: SharedClock,
         alarm: Arc<Alarm>,
     ) -> Self {
-        Self { chart, key, driver, clock, alarm, latest: RwLock::new(None) }
+        Self { home, chart, key, driver, clock, alarm, latest: RwLock::new(None) }
     }
 
     /// The last report, once there is one.
@@ -121,6 +125,10 @@ impl Reporter {
         self.driver.transact(move |cx| keep(cx, now, &kept)).await?;
         for (kind, sum) in [("customer", report.customer), ("backing", report.backing), ("deposit", report.deposit)] {
             metrics::gauge!("farthing_bank_owed_micros", "kind" => kind).set(sum as f64);
+        }
+        // Only after the books themselves are durable so far; without it the next start notices less.
+        if let Err(why) = published::save(&self.home, books.head) {
+            tracing::error!(%why, "the published head was not written beside the books");
         }
         let published = Published { report: report.clone(), signed };
         *self.latest.write().unwrap_or_else(PoisonError::into_inner) = Some(published);

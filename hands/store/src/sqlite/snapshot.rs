@@ -100,6 +100,15 @@ impl SqliteSnapshot {
         Ok(snapshot)
     }
 
+    /// Copies the store as it stands now to a new file that only its owner can read; beside a
+    /// process that writes to it.
+    ///
+    /// # Errors
+    /// As [`Store::backup`](crate::Store::backup).
+    pub fn backup(&self, path: &Path) -> Result<(), StoreError> {
+        self.pool.backup(path)
+    }
+
     pub(super) fn of(pool: &Arc<Pool>) -> Result<Self, StoreError> {
         let connection = pool.take()?;
         connection.execute_batch("BEGIN")?;
