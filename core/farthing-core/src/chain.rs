@@ -136,24 +136,50 @@ impl Tag {
     /// `w_(i-1)` from `w_i`. Not metered: callers count their steps in one go.
     #[inline]
     fn step(&self, index: u32, word: &Word) -> Word {
-        let mut block = [0; 64];
-        block[..8].copy_from_slice(&u64::from(index).to_be_bytes());
-        block[8..40].copy_from_slice(&word.0);
-        block[40] = 0x80;
-        block[56..].copy_from_slice(&MESSAGE_BITS.to_be_bytes());
-        let mut state = self.0;
-        compress256(&mut state, &[block]);
-        let mut out = [0; 32];
-        for (bytes, value) in out.chunks_exact_mut(4).zip(state) {
-            bytes.copy_from_slice(&value.to_be_bytes());
-        }
-        Word(out)
+        let mut block = Block::new(index, word);
+        block.step(self, index);
+        block.word()
     }
 
     /// Hashes the word of index `from` down to index `to`; the word itself if `to` is not below.
     fn down(&self, from: u32, word: Word, to: u32) -> Word {
         meter::count(Op::Hash, from.saturating_sub(to).into());
         (to..from).rev().fold(word, |above, below| self.step(below + 1, &above))
+    }
+}
+
+/// The last block of a step's message: index, word, and SHA-256's padding. A step turns it into the
+/// block of the next one.
+#[derive(Clone, Copy)]
+struct Block([u8; 64]);
+
+impl Block {
+    #[inline]
+    fn new(index: u32, word: &Word) -> Self {
+        let mut block = [0; 64];
+        block[..8].copy_from_slice(&u64::from(index).to_be_bytes());
+        block[8..40].copy_from_slice(&word.0);
+        block[40] = 0x80;
+        block[56..].copy_from_slice(&MESSAGE_BITS.to_be_bytes());
+        Self(block)
+    }
+
+    /// From the block of `index` to the one below.
+    #[inline]
+    fn step(&mut self, tag: &Tag, index: u32) {
+        let mut state = tag.0;
+        compress256(&mut state, core::slice::from_ref(&self.0));
+        self.0[..8].copy_from_slice(&u64::from(index.wrapping_sub(1)).to_be_bytes());
+        for (bytes, value) in self.0[8..40].chunks_exact_mut(4).zip(state) {
+            bytes.copy_from_slice(&value.to_be_bytes());
+        }
+    }
+
+    #[inline]
+    fn word(&self) -> Word {
+        let mut word = [0; 32];
+        word.copy_from_slice(&self.0[8..40]);
+        Word(word)
     }
 }
 
