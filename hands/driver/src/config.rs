@@ -8,6 +8,13 @@ pub const BATCH_MAX: usize = 1_024;
 /// At most so many bytes of requests take effect in one commit: 4 MiB, or one larger request.
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
 
+/// After a commit with several callers the next batch waits for them to come back, an eighth
+/// ([`LINGER_SHARE`]) of the time the commit took and no longer than this: one millisecond.
+pub const LINGER_MAX: Duration = Duration::from_millis(1);
+
+/// Which part of the time of a commit is given to gathering the next batch.
+pub const LINGER_SHARE: u32 = 8;
+
 /// At most so many requests are checked in one go: 256.
 pub const CHECK_BATCH_MAX: usize = 256;
 

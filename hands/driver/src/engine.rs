@@ -1,7 +1,7 @@
 //! One transaction after the other over a store, each with one moment and fresh randomness.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use farthing_core::time::{ClockBehind, Time, TimeFloor};
 use farthing_core::wire;
@@ -25,6 +25,8 @@ pub(crate) struct Engine {
     clock: Arc<dyn Clock>,
     entropy: Box<dyn Entropy>,
     floor: TimeFloor,
+    /// How long the last commit took.
+    took: Duration,
     /// Unused dice: drawn for a whole batch at once, each used once.
     dice: Vec<u8>,
 }
@@ -46,7 +48,7 @@ impl Engine {
             Some(bytes) => wire::decode(&bytes).map_err(|_| StoreFault("the committed time is damaged".to_owned()))?,
             None => TimeFloor::default(),
         };
-        Ok(Self { store, clock, entropy, floor, dice: Vec::new() })
+        Ok(Self { store, clock, entropy, floor, took: Duration::ZERO, dice: Vec::new() })
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -56,6 +58,11 @@ impl Engine {
     /// The latest committed moment.
     pub(crate) fn floor(&self) -> Time {
         self.floor.floor
+    }
+
+    /// How long the last commit took.
+    pub(crate) fn took(&self) -> Duration {
+        self.took
     }
 
     /// The moment of the next transaction, never before a committed one.
@@ -87,7 +94,8 @@ impl Engine {
         let changes = overlay.into_write_set();
         let began = Instant::now();
         self.store.commit(&changes)?;
-        metrics::histogram!("farthing_driver_commit_seconds").record(began.elapsed());
+        self.took = began.elapsed();
+        metrics::histogram!("farthing_driver_commit_seconds").record(self.took);
         self.floor = floor;
         Ok(result)
     }

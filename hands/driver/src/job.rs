@@ -37,6 +37,11 @@ impl Weight for Task {
             Self::Look(_) | Self::Tick(_) => 0,
         }
     }
+
+    /// A checker that looks holds up the very requests that are gathered.
+    fn urgent(&self) -> bool {
+        matches!(self, Self::Look(_) | Self::Tick(_))
+    }
 }
 
 /// A caller's own transaction.

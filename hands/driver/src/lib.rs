@@ -42,8 +42,8 @@ mod writer;
 
 pub use clock::{Clock, Entropy, ManualClock, OsEntropy, Starved, SystemClock};
 pub use config::{
-    ANSWER_WITHIN, BATCH_BYTES_MAX, BATCH_MAX, CHECK_BATCH_MAX, CHECK_WORKERS_MAX, Config, TICK_EVERY, TICK_ROUNDS_MAX,
-    WAITING_BYTES_MAX, WAITING_MAX,
+    ANSWER_WITHIN, BATCH_BYTES_MAX, BATCH_MAX, CHECK_BATCH_MAX, CHECK_WORKERS_MAX, Config, LINGER_MAX, LINGER_SHARE,
+    TICK_EVERY, TICK_ROUNDS_MAX, WAITING_BYTES_MAX, WAITING_MAX,
 };
 pub use driver::Driver;
 pub use engine::CLOCK;

@@ -2,12 +2,17 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What an item counts for.
 pub(crate) trait Weight {
     /// In bytes.
     fn bytes(&self) -> usize;
+
+    /// Whether a taker that gathers more must stop gathering for it.
+    fn urgent(&self) -> bool {
+        false
+    }
 }
 
 /// First in, first out. How much may be inside is the [`Room`](crate::room::Room)'s question.
@@ -20,6 +25,10 @@ struct State<T> {
     items: VecDeque<T>,
     /// How many takers sleep: nobody is woken who does not.
     asleep: usize,
+    /// How many items there must be before a sleeper is woken.
+    wanted: usize,
+    /// Whether somebody must not wait until more have gathered.
+    urgent: bool,
     /// How often somebody took.
     turns: u64,
     closed: bool,
@@ -34,7 +43,7 @@ pub(crate) struct Taken<T> {
 
 impl<T: Weight> Queue<T> {
     pub(crate) fn new() -> Self {
-        let state = State { items: VecDeque::new(), asleep: 0, turns: 0, closed: false };
+        let state = State { items: VecDeque::new(), asleep: 0, wanted: 1, urgent: false, turns: 0, closed: false };
         Self { state: Mutex::new(state), arrived: Condvar::new() }
     }
 
@@ -44,8 +53,11 @@ impl<T: Weight> Queue<T> {
         if state.closed {
             return Err(items.into_iter().collect());
         }
-        state.items.extend(items);
-        let wake = state.asleep > 0 && !state.items.is_empty();
+        for item in items {
+            state.urgent |= item.urgent();
+            state.items.push_back(item);
+        }
+        let wake = state.asleep > 0 && (state.urgent || state.items.len() >= state.wanted);
         drop(state);
         if wake {
             self.arrived.notify_one();
@@ -57,16 +69,35 @@ impl<T: Weight> Queue<T> {
     /// first items: at most `most`, and no more than `most_bytes` unless the first alone is.
     /// `None` once the queue is closed and empty.
     pub(crate) fn take(&self, most: usize, most_bytes: usize, until: Option<Instant>) -> Option<Taken<T>> {
+        self.gather(1, Duration::ZERO, most, most_bytes, until)
+    }
+
+    /// The same, but waits a little for so many to be there.
+    pub(crate) fn gather(
+        &self,
+        least: usize,
+        linger: Duration,
+        most: usize,
+        most_bytes: usize,
+        until: Option<Instant>,
+    ) -> Option<Taken<T>> {
+        let lingers = (least > 1 && !linger.is_zero()).then(|| Instant::now() + linger);
         let mut state = self.lock();
-        while state.items.is_empty() && !state.closed {
+        while !state.closed && !state.urgent {
+            let gathering = lingers.filter(|end| Instant::now() < *end);
+            state.wanted = if gathering.is_some() { least } else { 1 };
+            if state.items.len() >= state.wanted {
+                break;
+            }
             state.asleep += 1;
             let over;
-            (state, over) = self.sleep(state, until);
+            (state, over) = self.sleep(state, gathering.or(until));
             state.asleep -= 1;
-            if over {
+            if over && gathering.is_none() {
                 break;
             }
         }
+        state.urgent = false;
         if state.items.is_empty() && state.closed {
             return None;
         }
@@ -93,6 +124,11 @@ impl<T: Weight> Queue<T> {
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.arrived.notify_all();
+    }
+
+    /// How many items are inside.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().items.len()
     }
 
     /// Whether it takes no more items.
@@ -129,6 +165,31 @@ mod tests {
         fn bytes(&self) -> usize {
             *self
         }
+
+        fn urgent(&self) -> bool {
+            *self == 77
+        }
+    }
+
+    const LONG: Duration = Duration::from_secs(3_600);
+
+    #[test]
+    fn a_taker_that_gathers_waits_for_enough_but_not_when_it_is_urgent_or_over() {
+        let queue = Queue::new();
+        std::thread::scope(|scope| {
+            let taker = scope.spawn(|| queue.gather(3, LONG, 10, 10, None).unwrap().items);
+            for item in 1..=3 {
+                queue.push([item]).unwrap();
+            }
+            assert_eq!(taker.join().unwrap(), [1, 2, 3]);
+        });
+        queue.push([1]).unwrap();
+        assert_eq!(queue.gather(3, Duration::from_millis(1), 10, 10, None).unwrap().items, [1]);
+        queue.push([77]).unwrap();
+        assert_eq!(queue.gather(3, LONG, 10, 10, None).unwrap().items, [77]);
+        queue.push([1]).unwrap();
+        queue.close();
+        assert_eq!(queue.gather(3, LONG, 10, 10, None).unwrap().items, [1]);
     }
 
     #[test]

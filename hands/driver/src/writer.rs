@@ -8,10 +8,11 @@ use farthing_core::refusal::Refusal;
 use farthing_ledger::StoreFault;
 use farthing_role::{Context, Halt};
 
-use crate::config::{BATCH_BYTES_MAX, TICK_ROUNDS_MAX};
+use crate::config::{BATCH_BYTES_MAX, LINGER_MAX, LINGER_SHARE, TICK_ROUNDS_MAX};
 use crate::engine::Engine;
 use crate::job::{Job, Task};
 use crate::no_reply::NoReply;
+use crate::queue::Taken;
 use crate::replies;
 use crate::room::Seat;
 use crate::shared::Shared;
@@ -27,6 +28,8 @@ pub(crate) struct Writer {
     batch_max: usize,
     tick_every: Option<Duration>,
     next_tick: Option<Instant>,
+    /// How many callers were answered by the last commit.
+    answered: usize,
     /// The batch under way. Here rather than on the stack, so that nobody in it is answered
     /// before the driver is known to be broken.
     jobs: Vec<(Box<dyn Job>, Seat)>,
@@ -40,7 +43,7 @@ impl Writer {
         batch_max: usize,
         tick_every: Option<Duration>,
     ) -> Self {
-        Self { shared, engine, due, batch_max, tick_every, next_tick: None, jobs: Vec::new() }
+        Self { shared, engine, due, batch_max, tick_every, next_tick: None, answered: 0, jobs: Vec::new() }
     }
 
     /// Serves until the driver stops or something breaks.
@@ -58,7 +61,7 @@ impl Writer {
 
     fn serve(&mut self) -> Result<(), StoreFault> {
         self.schedule_tick(false);
-        while let Some(taken) = self.shared.ready.take(self.batch_max, BATCH_BYTES_MAX, self.next_tick) {
+        while let Some(taken) = self.gather() {
             let mut ticks = Vec::new();
             for task in taken.items {
                 match task {
@@ -83,6 +86,19 @@ impl Writer {
         Ok(())
     }
 
+    /// Takes the next batch. Callers answered a moment ago are about to come back: without waiting
+    /// for them, the first alone would have the next commit to itself and all others the one
+    /// after it.
+    fn gather(&mut self) -> Option<Taken<Task>> {
+        let ready = &self.shared.ready;
+        let least = match std::mem::take(&mut self.answered) {
+            0 => 1,
+            answered => answered.saturating_add(ready.len()).min(self.batch_max),
+        };
+        let linger = (self.engine.took() / LINGER_SHARE).min(LINGER_MAX);
+        ready.gather(least, linger, self.batch_max, BATCH_BYTES_MAX, self.next_tick)
+    }
+
     /// Applies the batch, commits it, and then answers.
     fn apply(&mut self) -> Result<(), StoreFault> {
         metrics::histogram!("farthing_driver_batch_size").record(self.jobs.len() as f64);
@@ -100,6 +116,7 @@ impl Writer {
             })?,
         };
         self.shared.raise_floor(self.engine.floor());
+        self.answered = self.jobs.len();
         for ((job, seat), refused) in self.jobs.drain(..).zip(refusals) {
             // The place is free before the caller hears, who may come back at once.
             drop(seat);
