@@ -1,0 +1,263 @@
+//! A wallet for tests, kept in memory: the real scheme with a bank that backs every chain.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use farthing_core::amount::{Amount, Currency};
+use farthing_core::id::{ChainId, NetworkId, OrderId, PeerId};
+use farthing_core::order::{Order, Receipt};
+use farthing_core::refusal::Refusal;
+use farthing_core::sign::{SecretKey, Signed, Statement};
+use farthing_core::time::{Span, Time};
+use farthing_driver::{Clock, SystemClock};
+use farthing_netpay::messages::{Pay, Release, Reserve, Touchstone, Visit};
+use farthing_netpay::payee::{Counting, Payee, Terms};
+use farthing_netpay::payer::{ChainTerms, NewChain, Purse};
+
+use crate::buyer::{Pocket, PocketError, Spend};
+use crate::shop::{Earn, Till};
+
+pub(crate) const HERE: NetworkId = NetworkId([7; 16]);
+
+pub(crate) fn micros(micros: u64) -> Amount {
+    Currency::XTS.micros(micros).unwrap()
+}
+
+pub(crate) fn key(seed: u8) -> SecretKey {
+    SecretKey::from_seed(&[seed; 32])
+}
+
+fn now() -> Time {
+    SystemClock.now()
+}
+
+/// The selling side. What it holds survives a shop, as a wallet on the disk would.
+#[derive(Clone)]
+pub(crate) struct FakeTill {
+    key: Arc<SecretKey>,
+    visits: Arc<Mutex<HashMap<ChainId, Counting>>>,
+}
+
+pub(crate) struct FakeEarning {
+    till: FakeTill,
+    counting: Counting,
+}
+
+impl FakeTill {
+    pub(crate) fn new(seed: u8) -> Self {
+        Self { key: Arc::new(key(seed)), visits: Arc::default() }
+    }
+
+    /// All that was paid, in micros.
+    pub(crate) fn earned(&self) -> u64 {
+        let visits = self.visits.lock().unwrap();
+        // Chains of these tests are reserved from their first unit on.
+        visits.values().map(|visit| u64::from(visit.through()) * visit.unit().as_micros()).sum()
+    }
+
+    fn payee(&self) -> Payee {
+        Payee { me: self.key.id(), network: HERE, bank: key(1).id(), terms: Terms::default() }
+    }
+}
+
+impl Till for FakeTill {
+    type Earning = FakeEarning;
+
+    fn me(&self) -> PeerId {
+        self.key.id()
+    }
+
+    fn network(&self) -> NetworkId {
+        HERE
+    }
+
+    fn sign<T: Statement>(&self, statement: &T) -> Signed<T> {
+        self.key.sign(HERE, statement)
+    }
+
+    async fn admit(&self, order: &Order, visit: Visit) -> Result<FakeEarning, Refusal> {
+        let chain = visit.touchstone.peek()?.chain;
+        let known = self.visits.lock().unwrap().get(&chain).cloned();
+        let known = known.filter(|known| known.reserve().digest() == visit.reserve.digest());
+        let counting = match known {
+            Some(known) => known,
+            None => self.payee().admit(now(), order.id(), visit)?,
+        };
+        let earning = FakeEarning { till: self.clone(), counting };
+        earning.persist().await?;
+        Ok(earning)
+    }
+}
+
+impl Earn for FakeEarning {
+    fn unit(&self) -> Amount {
+        self.counting.unit()
+    }
+
+    fn through(&self) -> u32 {
+        self.counting.through()
+    }
+
+    fn on_pay(&mut self, pay: &Pay) -> Result<u32, Refusal> {
+        Ok(self.counting.on_pay(now(), pay)?)
+    }
+
+    async fn persist(&self) -> Result<(), Refusal> {
+        self.till.visits.lock().unwrap().insert(self.counting.chain(), self.counting.clone());
+        Ok(())
+    }
+
+    async fn extend(&mut self, reserve: Signed<Reserve>) -> Result<(), Refusal> {
+        let extended = self.counting.clone().extend(&self.till.payee(), now(), reserve);
+        self.counting = extended.map_err(|refused| refused.1)?;
+        self.persist().await
+    }
+
+    async fn release(self) -> Result<(Signed<Release>, Option<Signed<Receipt>>), Refusal> {
+        let receipt = self.counting.receipt(1, now())?;
+        let receipt = (self.counting.through() > 0).then(|| self.till.sign(&receipt));
+        Ok((self.counting.release(&self.till.key, HERE, now()), receipt))
+    }
+}
+
+/// The paying side. What it holds survives a buyer.
+#[derive(Clone)]
+pub(crate) struct FakePocket {
+    inside: Arc<Mutex<Pockets>>,
+    /// How many units make a piece.
+    units: u32,
+    /// How many pieces a reserve covers.
+    width: u32,
+}
+
+#[derive(Default)]
+struct Pockets {
+    chains: u8,
+    /// By payee and order.
+    broken_off: HashMap<(PeerId, OrderId), (Purse, SecretKey, Visit)>,
+}
+
+pub(crate) struct FakeSpending {
+    pocket: FakePocket,
+    order: OrderId,
+    payee: PeerId,
+    /// The chain, who signs for it, and the visit as it stands; absent once it has ended.
+    held: Option<(Purse, SecretKey, Visit)>,
+}
+
+impl FakePocket {
+    pub(crate) fn new(units: u32, width: u32) -> Self {
+        Self { inside: Arc::default(), units, width }
+    }
+
+    /// How many chains were opened.
+    pub(crate) fn chains(&self) -> u8 {
+        self.inside.lock().unwrap().chains
+    }
+
+    /// Visits that broke off and could be taken up again.
+    pub(crate) fn broken_off(&self) -> usize {
+        self.inside.lock().unwrap().broken_off.len()
+    }
+
+    fn open_chain(&self, unit: Amount) -> (Purse, SecretKey) {
+        let n = {
+            let mut inside = self.inside.lock().unwrap();
+            inside.chains += 1;
+            inside.chains
+        };
+        let signer = key(100 + n);
+        let terms = ChainTerms { units: 4_096, unit, not_after: now().after(Span::from_days(7)) };
+        let new = NewChain::new(signer.id(), terms, [n; 32], [n; 16]).unwrap();
+        let request = new.request();
+        let touchstone = Touchstone {
+            chain: request.header.chain_id(&request.root),
+            root: request.root,
+            header: request.header,
+            grace: Span::from_days(1),
+            opened: now(),
+        };
+        let touchstone = key(1).sign(HERE, &touchstone).verify(HERE).unwrap();
+        (new.opened(touchstone).unwrap(), signer)
+    }
+}
+
+impl Pocket for FakePocket {
+    type Spending = FakeSpending;
+
+    fn network(&self) -> NetworkId {
+        HERE
+    }
+
+    async fn begin(&self, order: &Order, _: u64, _: Amount) -> Result<(Visit, FakeSpending), PocketError> {
+        let unit = micros(order.price.as_micros() / u64::from(self.units));
+        let (mut purse, signer) = self.open_chain(unit);
+        let (width, expires) = (self.units * self.width, now().after(Span::from_hours(24)));
+        let visit = purse.reserve(&signer, HERE, order.payee, order.id(), width, expires).unwrap();
+        let held = Some((purse, signer, visit.clone()));
+        Ok((visit, FakeSpending { pocket: self.clone(), order: order.id(), payee: order.payee, held }))
+    }
+
+    async fn resume(&self, payee: PeerId, order: OrderId) -> Result<Option<(Visit, FakeSpending)>, PocketError> {
+        let held = self.inside.lock().unwrap().broken_off.remove(&(payee, order));
+        Ok(held.map(|held| {
+            (held.2.clone(), FakeSpending { pocket: self.clone(), order, payee, held: Some(held) })
+        }))
+    }
+}
+
+impl FakeSpending {
+    fn purse(&mut self) -> &mut Purse {
+        &mut self.held.as_mut().unwrap().0
+    }
+}
+
+impl Spend for FakeSpending {
+    fn unit(&self) -> Amount {
+        self.held.as_ref().unwrap().0.touchstone().header.unit
+    }
+
+    fn left(&self) -> u32 {
+        self.held.as_ref().unwrap().0.left_in_reserve()
+    }
+
+    async fn agree(&mut self, through: u32) -> Result<(), PocketError> {
+        self.purse().agree(through).map_err(|why| PocketError(why.into()))
+    }
+
+    async fn pay(&mut self, units: u32) -> Result<Pay, PocketError> {
+        let order = self.order;
+        self.purse().pay(units, order).map_err(|why| PocketError(why.into()))
+    }
+
+    async fn extend(&mut self) -> Result<Signed<Reserve>, PocketError> {
+        let (width, expires) = (self.pocket.units * self.pocket.width, now().after(Span::from_hours(24)));
+        let order = self.order;
+        let (purse, signer, visit) = self.held.as_mut().unwrap();
+        let reserve = purse.extend(signer, HERE, order, width, expires).map_err(|why| PocketError(why.into()))?;
+        visit.reserve = reserve.clone();
+        Ok(reserve)
+    }
+
+    async fn finish(
+        mut self,
+        release: Signed<Release>,
+        _: Option<Signed<Receipt>>,
+        paid_at_least: u32,
+    ) -> Result<(), PocketError> {
+        let (mut purse, ..) = self.held.take().unwrap();
+        purse.on_release(HERE, release, paid_at_least).map(drop).map_err(|why| PocketError(why.into()))
+    }
+
+    async fn abandon(self) -> Result<(), PocketError> {
+        Ok(())
+    }
+}
+
+impl Drop for FakeSpending {
+    fn drop(&mut self) {
+        if let Some(held) = self.held.take() {
+            self.pocket.inside.lock().unwrap().broken_off.insert((self.payee, self.order), held);
+        }
+    }
+}
