@@ -111,6 +111,22 @@ fn threads(handle: &DriverHandle) -> Duration {
     start.elapsed()
 }
 
+/// Callers that are threads, each with transactions of its own and no role between.
+fn transactions(handle: &DriverHandle) -> Duration {
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for caller in 0..CALLERS {
+            scope.spawn(move || {
+                for n in 0..CALLS {
+                    let post = move |cx: &mut Context<'_>| Poster.apply(cx, PeerId([0; 32]), caller * CALLS + n);
+                    black_box(handle.transact_blocking(post).unwrap());
+                }
+            });
+        }
+    });
+    start.elapsed()
+}
+
 /// One caller that hands all in at once: what a message costs the driver by itself.
 fn at_once(handle: &DriverHandle) -> Duration {
     let start = Instant::now();
@@ -174,5 +190,6 @@ fn main() {
     };
     show("32 callers, tasks of one thread    ", &tasks);
     show("32 callers, a thread each          ", &threads);
+    show("32 threads, their own transactions ", &transactions);
     show("one caller, 2,000 at once          ", &at_once);
 }
