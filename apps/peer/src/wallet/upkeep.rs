@@ -301,11 +301,19 @@ impl Upkeep {
 }
 
 impl PurseRecord {
-    /// The release that clears this wallet of a case: it ended one of the two reserves.
+    /// The release that clears this wallet of a case: it ended one of the two reserves below the
+    /// other.
     fn defence(&self, case: &Case) -> Option<Freed> {
-        let sides = [case.first.reserve.digest(), case.second.reserve.digest()];
         let ended = self.state.ended.as_slice();
-        ended.iter().find(|ended| sides.contains(&ended.reserve.digest())).map(|ended| ended.freed.clone())
+        [(&case.first, &case.second), (&case.second, &case.first)].into_iter().find_map(|(side, other)| {
+            let (digest, above) = (side.reserve.digest(), other.reserve.peek().ok()?.from);
+            let ended = ended.iter().find(|ended| ended.reserve.digest() == digest)?;
+            let through = match &ended.freed {
+                Freed::Payee(signed) => signed.peek().ok()?.through,
+                Freed::Bank(signed) => signed.peek().ok()?.release.through,
+            };
+            (through < above).then(|| ended.freed.clone())
+        })
     }
 
     /// How many units were never paid, by this wallet's own count.

@@ -1,1 +1,10 @@
-//! Tests of the wallet.
+//! Tests of the wallet, against a bank that runs NetPay's real role in this process.
+
+mod attacks;
+mod bank;
+mod copies;
+mod crashes;
+mod files;
+mod limits;
+mod trade;
+mod world;

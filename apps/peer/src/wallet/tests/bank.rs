@@ -1,0 +1,222 @@
+//! A bank in the same process, on a line that can break before and after it is reached.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use farthing_bank::messages::{self as said, Balances, Cases, Statement};
+use farthing_core::amount::Currency;
+use farthing_core::id::{AccountId, NetworkId, PeerId, RequestId, TransferId, timed};
+use farthing_core::refusal::{Code, Refusal};
+use farthing_core::sign::SecretKey;
+use farthing_core::wire::{self, Bounded};
+use farthing_driver::{Local, ManualClock, OsEntropy};
+use farthing_ledger::{Account, AccountKind, Ledger, Reason, Transfer, conservation};
+use farthing_netpay::bank::{ClaimRequest, NetPay, TABLES, Terms};
+use farthing_netpay::messages::{AskRelease, Claims, Defend, OpenChain, kind};
+use farthing_role::{Context, EVIDENCE, Halt, RequestBody};
+use farthing_store::MemoryStore;
+use futures::future::BoxFuture;
+
+use super::super::desk::{Desk, DeskError};
+
+pub(super) const NETWORK: NetworkId = NetworkId([7; 16]);
+
+/// What happens to a question.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Line {
+    /// It arrives, and so does the answer.
+    Up,
+    /// It does not arrive.
+    Down,
+    /// It arrives, and the answer is lost.
+    Deaf,
+}
+
+pub(super) struct Bank {
+    books: Mutex<Local>,
+    netpay: NetPay,
+    replies: Mutex<HashMap<RequestId, (Vec<u8>, Result<Vec<u8>, Refusal>)>>,
+    pub(super) line: Mutex<Line>,
+    /// The id of every question that arrived, in order.
+    pub(super) asked: Mutex<Vec<(u16, RequestId)>>,
+    funded: AtomicU64,
+}
+
+impl Bank {
+    pub(super) fn new(clock: &ManualClock) -> Self {
+        let tables: Vec<_> = TABLES.into_iter().chain([EVIDENCE]).chain(farthing_driver::TABLES.iter().copied()).collect();
+        let mut books = Local::open(MemoryStore::new(&tables), clock.clone(), OsEntropy).unwrap();
+        let world = account(AccountKind::World, PeerId([0; 32]));
+        books
+            .run(|cx| Ok(Ledger(&mut *cx.tx).open(Account::new(world, AccountKind::World, Currency::XTS, None, cx.now))?))
+            .unwrap();
+        Self {
+            books: Mutex::new(books),
+            netpay: NetPay::new(NETWORK, SecretKey::from_seed(&[1; 32]), Terms::default()),
+            replies: Mutex::default(),
+            line: Mutex::new(Line::Up),
+            asked: Mutex::default(),
+            funded: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn id(&self) -> PeerId {
+        self.netpay.bank()
+    }
+
+    pub(super) fn set(&self, line: Line) {
+        *self.line.lock().unwrap() = line;
+    }
+
+    /// Opens an account with so many micros in it.
+    pub(super) fn enrol(&self, peer: PeerId, micros: u64) {
+        let unique = [u8::try_from(self.funded.fetch_add(1, Ordering::SeqCst)).unwrap(); 32];
+        let (from, to) = (account(AccountKind::World, PeerId([0; 32])), account(AccountKind::Customer, peer));
+        self.act(|_, cx| {
+            let now = cx.now;
+            let mut ledger = Ledger(&mut *cx.tx);
+            ledger.open(Account::new(to, AccountKind::Customer, Currency::XTS, Some(peer), now))?;
+            if micros > 0 {
+                ledger.post(Transfer {
+                    id: TransferId(timed(now, &unique)),
+                    debit: from,
+                    credit: to,
+                    amount: Currency::XTS.micros(micros).unwrap(),
+                    reason: Reason(1),
+                    reference: [0; 32],
+                    at: now,
+                    hold: None,
+                })?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+
+    pub(super) fn balance(&self, peer: PeerId) -> u64 {
+        let books = self.books.lock().unwrap();
+        let found = books.reader().account(account(AccountKind::Customer, peer)).unwrap();
+        found.map_or(0, |account| u64::try_from(account.balance()).unwrap())
+    }
+
+    pub(super) fn is_suspended(&self, peer: PeerId) -> bool {
+        let books = self.books.lock().unwrap();
+        books.reader().account(account(AccountKind::Customer, peer)).unwrap().is_some_and(|account| account.frozen)
+    }
+
+    /// Gives back what has fallen due, and settles cases.
+    pub(super) fn tick(&self) {
+        while self.act(|netpay, cx| Ok(netpay.refund_due(cx)? | netpay.settle_due(cx)?)).unwrap() {}
+    }
+
+    /// What backs chains that are not over.
+    pub(super) fn backing(&self) -> i128 {
+        let books = self.books.lock().unwrap();
+        let accounts = books.reader().accounts(None, 10_000).unwrap();
+        conservation(&accounts).get(&Currency::XTS).map_or(0, |totals| totals.of(AccountKind::Backing))
+    }
+
+    fn act<R>(&self, step: impl FnOnce(&NetPay, &mut Context<'_>) -> Result<R, Halt>) -> Result<R, Halt> {
+        let mut books = self.books.lock().unwrap();
+        let done = books.run(|cx| step(&self.netpay, cx));
+        let accounts = books.reader().accounts(None, 10_000).unwrap();
+        assert!(conservation(&accounts).values().all(|totals| totals.is_conserved()), "money was made or lost");
+        done
+    }
+
+    /// What the bank does with a question, once for each id.
+    pub(super) fn carry_out(
+        &self,
+        key: &SecretKey,
+        id: RequestId,
+        kind: u16,
+        message: &[u8],
+    ) -> Result<Vec<u8>, Refusal> {
+        self.asked.lock().unwrap().push((kind, id));
+        if let Some((before, reply)) = self.replies.lock().unwrap().get(&id) {
+            assert_eq!(before, message, "a repeated request was not the same");
+            return reply.clone();
+        }
+        let reply = self.act(|netpay, cx| answer(netpay, cx, key, id, kind, message));
+        let reply = reply.map_err(|why| match why {
+            Halt::Refused(refusal) => refusal,
+            Halt::Store(fault) => panic!("{fault}"),
+        });
+        if reply.is_ok() {
+            self.replies.lock().unwrap().insert(id, (message.to_vec(), reply.clone()));
+        }
+        reply
+    }
+}
+
+fn account(kind: AccountKind, owner: PeerId) -> AccountId {
+    Account::id_for(NETWORK, kind, &owner.0, Currency::XTS)
+}
+
+fn answer(
+    netpay: &NetPay,
+    cx: &mut Context<'_>,
+    key: &SecretKey,
+    id: RequestId,
+    asked: u16,
+    message: &[u8],
+) -> Result<Vec<u8>, Halt> {
+    let sender = key.id();
+    Ok(match asked {
+        kind::OPEN => {
+            let open: OpenChain = wire::decode(message).map_err(Refusal::from)?;
+            wire::encode(&netpay.open(cx, sender, id, &open)?)
+        }
+        kind::CLAIM => {
+            let claims: Claims = wire::decode(message).map_err(Refusal::from)?;
+            let body = RequestBody { id, to: netpay.bank(), kind: asked, message: message.to_vec() };
+            let proof = wire::encode(&key.sign(NETWORK, &body));
+            let request = ClaimRequest { payee: sender, id, proof, claims };
+            let checked = netpay.check_claims(vec![request], &*cx.tx).pop().unwrap()?;
+            wire::encode(&netpay.claim(cx, checked)?)
+        }
+        kind::ASK_RELEASE => {
+            let ask: AskRelease = wire::decode(message).map_err(Refusal::from)?;
+            wire::encode(&netpay.broker_release(cx, sender, ask.reserve)?)
+        }
+        kind::DEFEND => {
+            let defend: Defend = wire::decode(message).map_err(Refusal::from)?;
+            wire::encode(&netpay.defend(cx, sender, defend)?)
+        }
+        said::kind::CASES => {
+            let cases = NetPay::cases_of(&*cx.tx, sender)?;
+            wire::encode(&Cases { netpay: Bounded::new(cases).unwrap() })
+        }
+        said::kind::STATEMENT => {
+            let found = cx.tx.account(account(AccountKind::Customer, sender))?;
+            let balance = found.and_then(|account| account.balance_amount()).unwrap_or(Currency::XTS.zero());
+            let zero = Currency::XTS.zero();
+            let balances = Balances { balance, held: zero, deposit: zero };
+            let lines = Bounded::empty();
+            wire::encode(&Statement { balances, suspended: false, lines, last: 0, time: cx.now })
+        }
+        _ => return Err(Refusal::new(Code::Unknown, "no such request").into()),
+    })
+}
+
+impl Desk for Bank {
+    fn ask<'a>(
+        &'a self,
+        key: &'a SecretKey,
+        id: RequestId,
+        kind: u16,
+        message: Vec<u8>,
+    ) -> BoxFuture<'a, Result<Vec<u8>, DeskError>> {
+        let line = *self.line.lock().unwrap();
+        let answer = match line {
+            Line::Down => Err(DeskError::NotSent("the line is down".into())),
+            Line::Up => self.carry_out(key, id, kind, &message).map_err(DeskError::Refused),
+            Line::Deaf => {
+                let _ = self.carry_out(key, id, kind, &message);
+                Err(DeskError::Unknown("the answer was lost".into()))
+            }
+        };
+        Box::pin(std::future::ready(answer))
+    }
+}
