@@ -1,6 +1,7 @@
 //! The basket: one thread that proves pieces and puts them in place.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use farthing_net::content::{Accepted, ContentError, FileName, Manifest, PieceWriter};
@@ -11,6 +12,11 @@ const WAITING_MAX: usize = 8;
 
 /// After how many pieces what was fetched is made safe against a loss of power: 64 MiB.
 const SYNC_EVERY: u32 = 256;
+
+/// How often opening is tried while another thread holds the files, and the pause between: the
+/// basket of a purchase just broken off may still be making its pieces safe.
+const OPEN_TRIES: u32 = 100;
+const OPEN_PAUSE: Duration = Duration::from_millis(50);
 
 /// How many names are tried for a file, `name (2).txt` and so on.
 const NAMES_MAX: u32 = 1_000;
@@ -36,7 +42,7 @@ impl Basket {
         let lost = dir.clone();
         std::thread::Builder::new()
             .name("basket".into())
-            .spawn(move || match PieceWriter::open(&dir, manifest) {
+            .spawn(move || match open_patiently(&dir, manifest) {
                 Ok(writer) => {
                     let present = (0..manifest.pieces()).map(|piece| writer.has(piece)).collect();
                     if tell.send(Ok(present)).is_ok() {
@@ -65,6 +71,16 @@ impl Basket {
         self.jobs.send(Job::Finish { dir: dir.to_owned(), name, reply }).await.map_err(|_| gone())?;
         finished.await.unwrap_or_else(|_| Err(gone()))
     }
+}
+
+fn open_patiently(dir: &Path, manifest: Manifest) -> Result<PieceWriter, ContentError> {
+    for _ in 1..OPEN_TRIES {
+        match PieceWriter::open(dir, manifest) {
+            Err(ContentError::Busy(_)) => std::thread::sleep(OPEN_PAUSE),
+            opened => return opened,
+        }
+    }
+    PieceWriter::open(dir, manifest)
 }
 
 fn work(mut writer: PieceWriter, mut waiting: mpsc::Receiver<Job>) {

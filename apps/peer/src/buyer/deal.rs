@@ -47,8 +47,8 @@ struct Deal<'a, P> {
     trip: &'a Trip<P>,
     seller: &'a Seller,
     report: SellerReport,
-    /// A payment under way when a line broke.
-    unsettled: Option<u32>,
+    /// A payment under way when a line broke: through which unit, and for which piece.
+    unsettled: Option<(u32, u64)>,
 }
 
 /// A visit with a reserve.
@@ -58,6 +58,8 @@ struct Visiting<S> {
     order: Order,
     /// The price of a piece, in units.
     units: u32,
+    /// A piece paid for when the line broke in an earlier visit.
+    owed: Option<u64>,
     /// How far the seller was paid as the visit began, and the last word it was sent and it
     /// answered for since.
     start: u32,
@@ -134,8 +136,14 @@ impl<'a, P: Pocket> Deal<'a, P> {
             return self.take(taking, member, &order, flight).await;
         }
         let resuming = before.filter(|before| before == quoted.quote().signed());
-        let visiting = self.begin(quoted, order, resuming).await?;
-        self.spend(visiting, member, flight).await
+        let mut visiting = self.begin(quoted, order, resuming).await?;
+        match self.fetch_owed(&mut visiting, member.as_ref(), flight).await {
+            Ok(flight) => self.spend(visiting, member, flight).await,
+            Err(left) => {
+                self.abandon(visiting.spending).await;
+                Err(left)
+            }
+        }
     }
 
     fn quotes<T>(&self, work: impl FnOnce(&mut Quotes) -> T) -> T {
@@ -229,9 +237,11 @@ impl<'a, P: Pocket> Deal<'a, P> {
             Some(_) => pocket.resume(self.seller.peer, order.id()).await.map_err(Left::Wallet)?,
             None => None,
         };
-        let (visit, mut spending) = match known {
-            Some(known) => known,
-            None => {
+        let (visit, mut spending) = match (known, self.unsettled) {
+            (Some(known), _) => known,
+            // It would have us pay anew while it owes a piece.
+            (None, Some((_, piece))) => return Err(Left::Undelivered { piece }),
+            (None, None) => {
                 let (missing, most) = (pool.missing().unwrap_or(0).max(1), pool.most(order.price));
                 let begun = pocket.begin(&order, missing, most).await.map_err(Left::Wallet)?;
                 let quote = quoted.quote().signed().clone();
@@ -248,7 +258,7 @@ impl<'a, P: Pocket> Deal<'a, P> {
                 return Err(Left::Wallet(PocketError(Box::new(why))));
             }
         };
-        let (mut paying, accepted) = match quoted.begin(visit).await {
+        let (paying, accepted) = match quoted.begin(visit).await {
             Ok(begun) => begun,
             Err(why) => {
                 self.abandon(spending).await;
@@ -259,33 +269,46 @@ impl<'a, P: Pocket> Deal<'a, P> {
             self.abandon(spending).await;
             return Err(Left::FalseRelease(why));
         }
-        if self.unsettled.take().is_some_and(|sent| accepted.through < sent) {
-            pool.refund(order.price);
-            self.report.payments -= 1;
-            self.report.paid = self.report.paid.and_then(|paid| paid.checked_sub(order.price).ok());
-        }
         let through = accepted.through;
-        if let Some(piece) = accepted.last
-            && let Err(left) = self.fetch_again(&mut paying, &order, piece).await
-        {
-            self.abandon(spending).await;
-            return Err(left);
+        match self.unsettled.take() {
+            Some((sent, _)) if through < sent => {
+                // It never arrived.
+                pool.refund(order.price);
+                self.report.payments -= 1;
+                self.report.paid = self.report.paid.and_then(|paid| paid.checked_sub(order.price).ok());
+            }
+            Some((_, piece)) if accepted.last != Some(piece) => {
+                self.abandon(spending).await;
+                return Err(Left::Undelivered { piece });
+            }
+            _ => {}
         }
-        Ok(Visiting { paying, spending, order, units, start: through, sent: through, answered: through })
+        let owed = accepted.last;
+        Ok(Visiting { paying, spending, order, units, owed, start: through, sent: through, answered: through })
     }
 
-    /// Fetches the piece that was paid for when the line broke, if it did not arrive.
-    async fn fetch_again(
+    /// Fetches the piece that was paid for when the line broke, if it did not arrive. Gives the
+    /// flight back unless it was for that very piece.
+    async fn fetch_owed(
         &mut self,
-        paying: &mut Paying<PeerStream>,
-        order: &Order,
-        piece: u64,
-    ) -> Result<(), Left> {
-        let pool = &self.trip.pool;
-        let Ok(member) = pool.join(order.size).await else { return Ok(()) };
-        let Some(flight) = pool.take_paid(&member, piece, order.price) else { return Ok(()) };
-        let encoded = paying.again(piece).await?;
-        self.land(flight, encoded).await.map(drop)
+        visiting: &mut Visiting<P::Spending>,
+        member: Option<&Member<'a>>,
+        mut flight: Flight<'a>,
+    ) -> Result<Option<Flight<'a>>, Left> {
+        let Some(piece) = visiting.owed.take() else { return Ok(Some(flight)) };
+        let (owed, rest) = if flight.piece() == piece {
+            flight.is_paid_already();
+            (flight, None)
+        } else {
+            let taken = member.and_then(|member| self.trip.pool.take_paid(member, piece, visiting.order.price));
+            match taken {
+                Some(owed) => (owed, Some(flight)),
+                None => return Ok(Some(flight)),
+            }
+        };
+        let encoded = visiting.paying.again(piece).await?;
+        self.land(owed, encoded).await?;
+        Ok(rest)
     }
 
     /// Pays piece by piece.
@@ -293,10 +316,20 @@ impl<'a, P: Pocket> Deal<'a, P> {
         &mut self,
         mut visiting: Visiting<P::Spending>,
         mut member: Option<Member<'a>>,
-        first: Flight<'a>,
+        mut next: Option<Flight<'a>>,
     ) -> Result<Next, Left> {
-        let mut flight = first;
         loop {
+            let mut flight = match next.take() {
+                Some(flight) => flight,
+                None => match self.next(&mut member, &visiting.order).await {
+                    Ok(Some(flight)) => flight,
+                    Ok(None) => return self.end(visiting).await.map(|()| Next::Over),
+                    Err(left) => {
+                        self.end(visiting).await?;
+                        return Err(left);
+                    }
+                },
+            };
             let further = match visiting.stretch().await {
                 Ok(further) => further,
                 Err(why) => {
@@ -330,10 +363,6 @@ impl<'a, P: Pocket> Deal<'a, P> {
                     return Err(left);
                 }
             }
-            match self.next(&mut member, &visiting.order).await? {
-                Some(next) => flight = next,
-                None => return self.end(visiting).await.map(|()| Next::Over),
-            }
         }
     }
 
@@ -355,7 +384,7 @@ impl<'a, P: Pocket> Deal<'a, P> {
                 }
             }
             _ => {
-                self.unsettled = Some(sent);
+                self.unsettled = Some((sent, flight.piece()));
                 self.count(&visiting.order, visiting.units, visiting.start, sent);
                 self.abandon(visiting.spending).await;
             }

@@ -342,6 +342,12 @@ impl Flight<'_> {
         });
     }
 
+    /// Notes that it was paid for in an earlier visit.
+    pub(super) fn is_paid_already(&mut self) {
+        self.paid = true;
+        self.pool.refund(self.price);
+    }
+
     /// Notes that the seller did not take the payment.
     pub(super) const fn unpaid(&mut self) {
         self.paid = false;

@@ -111,6 +111,12 @@ pub enum Left {
     /// It sent something else than the piece that was paid for.
     #[error("it does not deliver: {0}")]
     BadPiece(ContentError),
+    /// It was paid for a piece, the line broke, and now it does not know the piece any more.
+    #[error("it was paid for piece {piece} and does not hand it out after the line broke")]
+    Undelivered {
+        /// Which.
+        piece: u64,
+    },
     /// It claims another size of the content than another seller has proved.
     #[error("it claims {claimed} bytes, the content has {size}")]
     WrongSize {
@@ -141,7 +147,7 @@ impl Left {
         match self {
             Self::BadPiece(_) | Self::WrongSize { .. } | Self::FalseRelease(_) => true,
             Self::Talk(why) => matches!(why, TalkError::Malformed(_) | TalkError::Unproven(_) | TalkError::OutOfTurn),
-            Self::Unreachable(_) | Self::TooDear { .. } | Self::Wallet(_) => false,
+            Self::Unreachable(_) | Self::Undelivered { .. } | Self::TooDear { .. } | Self::Wallet(_) => false,
         }
     }
 
