@@ -1,11 +1,21 @@
 //! Accepting payments: in the core, and over a framed stream with group commit.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use farthing_benches::scene::{NOW, Tip, key, visit};
 use farthing_benches::{Goal, Race, Table, timed};
 use farthing_core::meter::{self, Op};
-use farthing_netpay::messages::Pay;
+use farthing_core::wire;
+use farthing_driver::{Config, Driver, DriverHandle, NoRole, OsEntropy, SystemClock};
+use farthing_net::frame::{FrameReader, FrameWriter};
+use farthing_netpay::messages::{Pay, RESERVE_WIDTH_MAX};
 use farthing_netpay::payee::Counting;
+use farthing_store::{SqliteOptions, SqliteStore};
 use sha2::block_api::compress256;
+
+/// Where the payee of the stream writes its tip.
+const TIPS: farthing_role::Table = farthing_role::Table("tips");
 
 /// How many payments are handled before their effects are carried out together.
 const BATCH: usize = 1_000;
@@ -14,8 +24,100 @@ fn main() {
     let mut table = Table::default();
     table.add(accept(1_000, 400));
     table.add(accept(1_000_000, 1));
-    table.print("Payments accepted in the core, against a bare SHA-256 chain");
+    table.add(streamed());
+    table.print("Payments accepted, against a bare SHA-256 chain");
     opening();
+}
+
+/// Payments in frames over one loopback connection, each decoded in canonical form and accepted, the
+/// tip made durable and only then answered: one commit for all that arrived since the last.
+fn streamed() -> Race {
+    let (counting, pays) = visit(&key(2), &key(1), RESERVE_WIDTH_MAX, 7);
+    let frames: Vec<Vec<u8>> = pays.iter().map(wire::encode).collect();
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let mut tables = farthing_driver::TABLES.to_vec();
+    tables.push(TIPS);
+    let store =
+        SqliteStore::open(folder.path().join("peer.sqlite"), &tables, &SqliteOptions::default()).expect("a store");
+    let driver = Driver::start(Arc::new(NoRole), store, SystemClock, OsEntropy, Config::default()).expect("a driver");
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let ours = || {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut visit = counting.clone();
+        timed(|| {
+            std::thread::scope(|scope| {
+                scope.spawn(|| runtime().block_on(pay_all(address, &frames)));
+                runtime().block_on(take_all(listener, &mut visit, &driver));
+            });
+            u64::from(visit.through())
+        })
+    };
+    let race = Race::run("framed stream, durable by group commit", Goal::AtLeast(0.15), ours, || bare(4_000_000));
+    driver.stop_blocking();
+    race
+}
+
+/// The payer's side: everything it has, as fast as the connection takes it; done when the last is answered.
+async fn pay_all(address: SocketAddr, frames: &[Vec<u8>]) {
+    let stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
+    stream.set_nodelay(true).expect("a setting");
+    let (read, write) = stream.into_split();
+    let mut writer = FrameWriter::new(write);
+    let sending = async {
+        for frame in frames {
+            writer.feed(frame).await.expect("sent");
+        }
+        writer.flush().await.expect("sent");
+    };
+    let hearing = async {
+        let mut reader = FrameReader::new(read);
+        loop {
+            let answer = reader.next().await.expect("an answer").expect("an answer");
+            if answer.as_ref() == (frames.len() as u32).to_be_bytes() {
+                return;
+            }
+        }
+    };
+    tokio::join!(sending, hearing);
+}
+
+/// The payee's side.
+async fn take_all(listener: std::net::TcpListener, visit: &mut Counting, driver: &DriverHandle) {
+    listener.set_nonblocking(true).expect("a setting");
+    let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+    let (stream, _) = listener.accept().await.expect("a connection");
+    stream.set_nodelay(true).expect("a setting");
+    let (read, write) = stream.into_split();
+    let (mut reader, mut writer) = (FrameReader::new(read), FrameWriter::new(write));
+    // Words go on being counted while the last commit is under way; the next one takes all of them.
+    let mut durable = 0;
+    while durable < visit.upto() {
+        if visit.through() == durable {
+            take(visit, reader.next().await.expect("a frame").expect("a frame"));
+        }
+        let counted = visit.through();
+        let tip = wire::encode(&visit.tip());
+        let mut commit = std::pin::pin!(driver.transact(move |cx| Ok(cx.tx.put(TIPS, b"visit", tip))));
+        loop {
+            while let Some(frame) = reader.arrived().expect("a frame") {
+                take(visit, frame);
+            }
+            tokio::select! {
+                biased;
+                done = &mut commit => break done.expect("durable"),
+                frame = reader.next(), if visit.through() < visit.upto() => take(visit, frame.expect("a frame").expect("a frame")),
+            }
+        }
+        durable = counted;
+        writer.feed(&durable.to_be_bytes()).await.expect("answered");
+        writer.flush().await.expect("answered");
+    }
+}
+
+fn take(visit: &mut Counting, frame: bytes::Bytes) {
+    let pay: Pay = wire::decode(&frame).expect("canonical");
+    visit.on_pay(NOW, &pay).expect("a good word");
 }
 
 /// The bare chain: one compression after the other, each waiting for the one before.
