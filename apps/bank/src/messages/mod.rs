@@ -52,6 +52,33 @@ pub mod kind {
     /// Operators: [`EvidencePartOf`](super::EvidencePartOf), answered by
     /// [`EvidencePart`](super::EvidencePart).
     pub const EVIDENCE_PART: u16 = 0x0024;
+
+    /// What a kind is called in logs and metrics; all that are unknown are called the same, so that
+    /// nobody makes up names there.
+    #[must_use]
+    pub const fn name(kind: u16) -> &'static str {
+        use farthing_netpay::messages::kind as netpay;
+        match kind {
+            OPEN_ACCOUNT => "open-account",
+            CERTIFY => "certify",
+            STATEMENT => "statement",
+            DEPOSIT => "deposit",
+            FUND => "fund",
+            PAYOUT => "payout",
+            CASES => "cases",
+            LIST_PENDING => "list-pending",
+            DECIDE => "decide",
+            SUSPEND => "suspend",
+            LIST_EVIDENCE => "list-evidence",
+            EVIDENCE_PART => "evidence-part",
+            netpay::OPEN => "netpay-open",
+            netpay::REGISTER => "netpay-register",
+            netpay::CLAIM => "netpay-claim",
+            netpay::ASK_RELEASE => "netpay-ask-release",
+            netpay::DEFEND => "netpay-defend",
+            _ => "unknown",
+        }
+    }
 }
 
 /// The longest message inside a request: 192 KiB. With its signatures it still fits one statement

@@ -27,7 +27,7 @@ pub(super) enum Ask {
     OpenChain(Box<OpenChain>),
     Register(Box<Register>),
     Claim(Box<CheckedClaims>),
-    AskRelease(Box<AskRelease>),
+    Release(Box<AskRelease>),
     Defend(Box<Defend>),
 }
 
@@ -49,7 +49,7 @@ pub(super) fn read(kind: u16, bytes: &[u8]) -> Result<Ask, Refusal> {
         kind::EVIDENCE_PART => Ask::EvidencePart(message(bytes)?),
         netpay::OPEN => Ask::OpenChain(message(bytes)?),
         netpay::REGISTER => Ask::Register(message(bytes)?),
-        netpay::ASK_RELEASE => Ask::AskRelease(message(bytes)?),
+        netpay::ASK_RELEASE => Ask::Release(message(bytes)?),
         netpay::DEFEND => Ask::Defend(message(bytes)?),
         _ => {
             let why = "this bank does not know such a request: it may be older than your program";

@@ -12,7 +12,7 @@ use farthing_core::id::{PeerId, RequestId};
 use farthing_core::refusal::{Code, Refusal};
 use farthing_core::sign::SecretKey;
 use farthing_core::time::{SKEW, Span, Time};
-use farthing_core::wire::{self, Wire};
+use farthing_core::wire;
 use farthing_ledger::Ledger;
 use farthing_netpay::bank::{CheckedClaims, ClaimRequest, NetPay};
 use farthing_netpay::messages::OpenChain;
@@ -161,7 +161,7 @@ impl BankRole {
                 self.alarm.check()?;
                 wire::encode(&self.netpay.claim(cx, *checked)?)
             }
-            Ask::AskRelease(ask) => wire::encode(&self.netpay.broker_release(cx, sender, ask.reserve)?),
+            Ask::Release(ask) => wire::encode(&self.netpay.broker_release(cx, sender, ask.reserve)?),
             Ask::Defend(ask) => wire::encode(&self.netpay.defend(cx, sender, *ask)?),
         })
     }
@@ -271,12 +271,7 @@ struct Customer {
 }
 
 fn customer(cx: &Context<'_>, peer: PeerId) -> Result<Customer, Halt> {
-    Ok(read_or(cx, CUSTOMERS, &peer.0, no_account)?)
-}
-
-/// A record that must be there.
-fn read_or<T: Wire>(cx: &Context<'_>, table: Table, key: &[u8], missing: fn() -> Refusal) -> Result<T, Halt> {
-    read(&*cx.tx, table, key)?.ok_or_else(|| missing().into())
+    Ok(read(&*cx.tx, CUSTOMERS, &peer.0)?.ok_or_else(no_account)?)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::chart::{LINE_COUNTS, LINES, SUMS, read};
 use crate::messages::Line;
 
 /// The most lines kept for one account; older ones are in the journal only.
-pub(super) const LINES_KEPT: u64 = 100_000;
+pub(super) const LINES_KEPT: u64 = 10_000;
 
 /// Sums over all accounts of each kind, in micros, kept with every transfer. Compared now and then
 /// with the accounts themselves.

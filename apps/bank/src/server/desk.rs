@@ -74,18 +74,15 @@ impl Desk {
     pub(super) async fn answer(&self, bytes: &[u8]) -> Result<Vec<u8>, Problem> {
         let request = self.open(bytes)?;
         self.rates.check(request.sender)?;
-        let (digest, kind) = (request.digest(), request.kind);
+        let (digest, kind, id, sender) = (request.digest(), request.kind, request.id, request.sender);
         let asked = if is_question(kind) { self.look(request).await } else { self.driver.submit(request).await };
         let asked = match asked {
             Ok(reply) if kind == kind::CERTIFY => self.certificate(&reply).await.map_err(NoReply::Refused),
             asked => asked,
         };
-        let label = format!("{kind:#06x}");
-        let outcome = match asked {
-            Ok(reply) => {
-                metrics::counter!("farthing_bank_requests_total", "kind" => label, "outcome" => "done").increment(1);
-                AnswerOutcome::Done(reply)
-            }
+        let name = kind::name(kind);
+        let (told, outcome) = match asked {
+            Ok(reply) => ("done", AnswerOutcome::Done(reply)),
             // Not refusals of this request, but of any just now.
             Err(NoReply::Refused(why)) if why.code == Code::Rate => return Err(later(why.detail)),
             Err(NoReply::Down) => return Err(later("the bank is closing; send it again in a while".into())),
@@ -94,11 +91,12 @@ impl Desk {
                 return Err(Problem::outcome_unknown(StatusCode::SERVICE_UNAVAILABLE, detail));
             }
             Err(NoReply::Refused(why)) => {
-                tracing::debug!(kind, code = ?why.code, "refused");
-                metrics::counter!("farthing_bank_requests_total", "kind" => label, "outcome" => "refused").increment(1);
-                AnswerOutcome::Refused(why)
+                tracing::info!(kind = name, sender = %sender.short(), id = %id, code = ?why.code, "refused");
+                ("refused", AnswerOutcome::Refused(why))
             }
         };
+        metrics::counter!("farthing_bank_requests_total", "kind" => name, "outcome" => told).increment(1);
+        tracing::debug!(kind = name, sender = %sender.short(), id = %id, outcome = told, "answered");
         Ok(wire::encode(&self.key.sign(self.network, &Answer { request: digest, outcome })))
     }
 

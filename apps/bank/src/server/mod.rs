@@ -159,14 +159,14 @@ impl Bank {
         let path = home.books();
         let at_books = |why| StartError::Store { path: path.clone(), why };
         let store = SqliteStore::open(&path, &tables(), &SqliteOptions::default()).map_err(at_books)?;
-        published::check(home.path(), &store)?;
+        let folder = home.path().to_owned();
+        published::check(&folder, &store)?;
         let chart = Chart { network: home.network(), currency: home.config.currency };
         let alarm = Arc::new(Alarm::default());
         let role = Arc::new(BankRole::new(chart, home.keys.scheme, &home.config, Arc::clone(&alarm)));
         let rail = role.rail();
         let clock = SharedClock(clock);
         let driver = Driver::start(Arc::clone(&role), store, clock.clone(), OsEntropy, driver)?;
-        let folder = home.path().to_owned();
         let key = Arc::new(home.keys.statement);
         let reporter =
             Arc::new(Reporter::new(folder, chart, Arc::clone(&key), driver.clone(), clock.clone(), Arc::clone(&alarm)));

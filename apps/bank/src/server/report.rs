@@ -26,7 +26,7 @@ const PAGE: usize = 1_000;
 /// A report is published although nothing moved when the last one is older than this.
 const REPORT_AGE_MAX: Span = Span::from_hours(1);
 /// How long reports are kept.
-const REPORT_LIFE: Span = Span::from_days(400);
+const REPORT_LIFE: Span = Span::from_days(90);
 /// The most old reports forgotten with each new one.
 const FORGOTTEN_AT_ONCE: usize = 8;
 

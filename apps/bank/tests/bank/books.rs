@@ -1,0 +1,115 @@
+use farthing_bank::audit::{AuditFailure, BackupFailure, audit, backup};
+use farthing_bank::home::{BankHome, Unlock};
+use farthing_bank::messages::Text;
+use farthing_bank::server::{Bank, Options, SignerChoice, StartError};
+use farthing_core::refusal::Code;
+
+use crate::town::{Town, micros, refused, units};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_repeated_after_a_restart_gets_the_same_bytes() {
+    let mut town = Town::new().await;
+    let (payer, payee) = (town.customer(1, 10).await, town.customer(2, 0).await);
+    let mut purse = town.chain(&payer, 100).await;
+    let (claim, _) = town.visit(&mut purse, &payer, &payee, 7);
+    let claims = farthing_netpay::messages::Claims { items: farthing_core::wire::Bounded::new(vec![claim]).unwrap() };
+    let id = town.id();
+    let before = town.client.claim(&payee, id, &claims).await.unwrap();
+    town.restart().await;
+    let after = town.client.claim(&payee, id, &claims).await.unwrap();
+    assert_eq!(farthing_core::wire::encode(before.signed()), farthing_core::wire::encode(after.signed()));
+    assert_eq!(town.balance(&payee).await, 7_000);
+    // The payer goes on with the same chain.
+    let (claim, _) = town.visit(&mut purse, &payer, &payee, 3);
+    town.claim(&payee, vec![claim]).await.unwrap();
+    assert_eq!(town.balance(&payee).await, 10_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn audit_agrees_with_a_bank_at_work_and_names_what_was_tampered_with() {
+    let mut town = Town::new().await;
+    let payer = town.customer(1, 10).await;
+    town.chain(&payer, 100).await;
+    town.bank().count_and_publish().await.unwrap();
+    let summary = audit(&town.home()).unwrap();
+    assert_eq!(summary.totals["XTS"]["customer"], 9_900_000);
+    assert_eq!(summary.totals["XTS"]["world"], -10_000_000);
+    assert!(summary.reports >= 1 && summary.to_string().contains("customer   9.900000 XTS"), "{summary}");
+    assert_eq!(serde_json::to_value(&summary).unwrap()["totals"]["XTS"]["backing"], 100_000);
+    town.stop().await;
+    // Every account is richer by a unit, and nobody gave it.
+    let books = rusqlite::Connection::open(town.home().join("bank.db")).unwrap();
+    books.execute("UPDATE accounts SET credits = credits + 1000000 WHERE kind = 1", []).unwrap();
+    drop(books);
+    assert!(matches!(audit(&town.home()), Err(AuditFailure::Bad(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bank_whose_books_do_not_add_up_pays_nothing_out_and_says_so() {
+    let mut town = Town::new().await;
+    let (payer, payee) = (town.customer(1, 10).await, town.customer(2, 0).await);
+    let mut purse = town.chain(&payer, 100).await;
+    let (claim, _) = town.visit(&mut purse, &payer, &payee, 7);
+    town.stop().await;
+    let books = rusqlite::Connection::open(town.home().join("bank.db")).unwrap();
+    books.execute("UPDATE accounts SET credits = credits + 1000000 WHERE kind = 1", []).unwrap();
+    drop(books);
+    town.restart().await;
+    assert!(town.bank().alarm().is_some());
+    let to = Text::new("away").unwrap();
+    assert_eq!(refused(town.client.payout(&payer, town.id(), units(1), to).await), Code::State);
+    assert_eq!(refused(town.claim(&payee, vec![claim]).await), Code::State);
+    assert!(!town.client.liabilities().await.unwrap().body().is_conserved());
+    let ready = town.client.address().endpoint().url("/readyz");
+    assert_eq!(reqwest::get(ready).await.unwrap().status(), 503);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bank_refuses_to_start_from_books_older_than_what_it_has_published() {
+    let mut town = Town::new().await;
+    let payer = town.customer(1, 10).await;
+    let copy = town.dir.path().join("copy");
+    backup(&town.home(), &copy).unwrap();
+    assert!(matches!(backup(&town.home(), &copy), Err(BackupFailure::Exists(_))));
+    town.chain(&payer, 100).await;
+    town.bank().count_and_publish().await.unwrap();
+    town.stop().await;
+    assert_eq!(audit(&copy).unwrap().totals["XTS"]["customer"], 10_000_000);
+    for file in ["bank.db", "bank.db-wal", "bank.db-shm"] {
+        let _ = std::fs::remove_file(town.home().join(file));
+    }
+    std::fs::copy(copy.join("bank.db"), town.home().join("bank.db")).unwrap();
+    let home = BankHome::open(town.home(), &Unlock::insecure()).unwrap();
+    let started = Bank::start(home, Options::new(SignerChoice::InThisProcess, Unlock::insecure())).await;
+    let why = started.err().unwrap();
+    assert!(matches!(why, StartError::NotTheLatest(_)), "{why}");
+    assert!(matches!(audit(&town.home()), Err(AuditFailure::NotTheLatest(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_bank_on_the_same_port_or_books_is_refused() {
+    let town = Town::new().await;
+    let open = || BankHome::open(town.home(), &Unlock::insecure()).unwrap();
+    let options = || Options::new(SignerChoice::InThisProcess, Unlock::insecure());
+    let mut home = open();
+    home.config.listen = town.bank().address();
+    assert!(matches!(Bank::start(home, options()).await, Err(StartError::Bind(_))));
+    assert!(matches!(Bank::start(open(), options()).await, Err(StartError::Store { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_for_operators_and_programs_are_there() {
+    let town = Town::new().await;
+    let get = |path: &str| reqwest::get(town.client.address().endpoint().url(path));
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!(get(path).await.unwrap().status(), 200, "{path}");
+    }
+    let document: serde_json::Value = get("/openapi.json").await.unwrap().json().await.unwrap();
+    for path in ["/v1/messages", "/v1/bank", "/v1/liabilities"] {
+        assert!(document["paths"][path].is_object(), "{path}");
+    }
+    let page: serde_json::Value = get("/v1/bank").await.unwrap().json().await.unwrap();
+    assert_eq!((page["name"].as_str(), page["currency"].as_str()), (Some("Town bank"), Some("XTS")));
+    assert_eq!(page["limit_per_item"], micros(10_000_000).to_string());
+    assert_eq!(get("/nowhere").await.unwrap().status(), 404);
+}
