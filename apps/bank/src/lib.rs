@@ -4,6 +4,14 @@
 //! configuration and keys, [`signer`] the process that certifies, [`role`] what the bank does with
 //! a request, [`rail`] how money comes in and goes out, and [`server`] serves it over HTTP.
 //! [`audit`] looks through its books.
+//!
+//! # What a dishonest bank can do, and who notices
+//! It can refuse to open, to pay and to answer, and it can run away with what it was given. It
+//! cannot spend a chain (it never learns the seed), claim in a payee's name or frame a payer: all
+//! of that takes their signatures. Every answer is signed over the request it answers, so one that
+//! was not kept convicts it. Its liability reports carry the head of its journal: two reports that
+//! do not lie on one journal convict it as well, and an auditor with the books finds any balance
+//! that the journal does not give. What it owes in all, only its customers together can count.
 
 pub mod alarm;
 pub mod audit;

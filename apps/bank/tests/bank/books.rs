@@ -1,7 +1,11 @@
+use std::sync::Arc;
+
 use farthing_bank::audit::{AuditFailure, BackupFailure, audit, backup};
-use farthing_bank::home::{BankHome, Unlock};
+use farthing_bank::client::{BankAddress, BankClient};
+use farthing_bank::home::{BankHome, TlsConfig, Unlock};
 use farthing_bank::messages::Text;
-use farthing_bank::server::{Bank, Options, SignerChoice, StartError};
+use farthing_bank::server::{Bank, Options, SignerChoice, StartError, run};
+use farthing_bank::signer::SignerCommand;
 use farthing_core::refusal::Code;
 
 use crate::town::{Town, micros, refused, units};
@@ -112,4 +116,47 @@ async fn the_pages_for_operators_and_programs_are_there() {
     assert_eq!((page["name"].as_str(), page["currency"].as_str()), (Some("Town bank"), Some("XTS")));
     assert_eq!(page["limit_per_item"], micros(10_000_000).to_string());
     assert_eq!(get("/nowhere").await.unwrap().status(), 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bank_behind_a_self_made_certificate_is_known_by_its_fingerprint_and_key() {
+    let mut town = Town::with(|config| config.tls = TlsConfig::SelfMade).await;
+    let address = town.client.address().to_string();
+    assert!(address.starts_with("https://") && address.contains("sha256=") && address.contains("bank=peer1"));
+    let payer = town.customer(1, 10).await;
+    town.restart().await;
+    // Address and all may be copied by hand.
+    let again: BankAddress = town.client.address().to_string().parse().unwrap();
+    let client = BankClient::connect(again).await.unwrap();
+    assert_eq!(client.statement(&payer, town.id(), None, 0).await.unwrap().balances.balance, units(10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bank_refuses_to_start_without_its_signer_and_takes_no_port() {
+    let mut town = Town::new().await;
+    town.stop().await;
+    for program in ["/nonexistent/signer", "/bin/false", "/bin/cat"] {
+        let home = BankHome::open(town.home(), &Unlock::insecure()).unwrap();
+        let signer = SignerChoice::Process(SignerCommand { program: program.into(), args: Vec::new() });
+        let started = Bank::start(home, Options::new(signer, Unlock::insecure())).await;
+        assert!(matches!(started, Err(StartError::Signer(_))), "{program}");
+    }
+    town.restart().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bank_runs_until_it_is_told_to_stop_and_frees_books_and_port() {
+    let mut town = Town::new().await;
+    town.stop().await;
+    let mut listened = None;
+    for _ in 0..2 {
+        let mut home = BankHome::open(town.home(), &Unlock::insecure()).unwrap();
+        home.config.listen = listened.unwrap_or(home.config.listen);
+        let options = Options {
+            clock: Arc::new(town.clock.clone()),
+            ..Options::new(SignerChoice::InThisProcess, Unlock::insecure())
+        };
+        run(home, options, |bank| listened = Some(bank.address()), std::future::ready(())).await.unwrap();
+    }
+    town.restart().await;
 }

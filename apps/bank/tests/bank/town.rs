@@ -19,42 +19,42 @@ use farthing_netpay::payee::{Payee, Terms as PayeeTerms};
 use farthing_netpay::payer::{ChainTerms, NewChain, Purse};
 use tempfile::TempDir;
 
-pub const ORDER: OrderId = OrderId([8; 32]);
+pub(crate) const ORDER: OrderId = OrderId([8; 32]);
 const BEGIN: Time = Time::from_millis(1_800_000_000_000);
 
-pub fn units(units: u64) -> Amount {
+pub(crate) fn units(units: u64) -> Amount {
     micros(units * 1_000_000)
 }
 
-pub fn micros(micros: u64) -> Amount {
+pub(crate) fn micros(micros: u64) -> Amount {
     Currency::XTS.micros(micros).unwrap()
 }
 
-pub fn key(seed: u8) -> SecretKey {
+pub(crate) fn key(seed: u8) -> SecretKey {
     SecretKey::from_seed(&[seed; 32])
 }
 
 /// The code of the bank's own, signed refusal.
-pub fn refused<T: std::fmt::Debug>(answer: Result<T, AskError>) -> Code {
+pub(crate) fn refused<T: std::fmt::Debug>(answer: Result<T, AskError>) -> Code {
     match answer {
         Err(AskError::Refused { refusal, authenticated: true }) => refusal.code,
         other => panic!("not refused by the bank: {other:?}"),
     }
 }
 
-pub struct Town {
-    pub dir: TempDir,
-    pub clock: ManualClock,
-    pub bank: Option<Bank>,
-    pub client: BankClient,
+pub(crate) struct Town {
+    pub(crate) dir: TempDir,
+    pub(crate) clock: ManualClock,
+    pub(crate) bank: Option<Bank>,
+    pub(crate) client: BankClient,
 }
 
 impl Town {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
     }
 
-    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::play("Town bank", Currency::XTS);
         config.listen.set_port(0);
@@ -67,37 +67,37 @@ impl Town {
         Self { dir, clock, bank: Some(bank), client }
     }
 
-    pub fn bank(&self) -> &Bank {
+    pub(crate) fn bank(&self) -> &Bank {
         self.bank.as_ref().unwrap()
     }
 
-    pub fn home(&self) -> std::path::PathBuf {
+    pub(crate) fn home(&self) -> std::path::PathBuf {
         self.dir.path().join("bank")
     }
 
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         if let Some(bank) = self.bank.take() {
             bank.stop().await;
         }
     }
 
-    pub async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.stop().await;
         let bank = start(&self.dir, &self.clock).await;
         self.client = BankClient::connect(bank.bank_address().clone()).await.unwrap();
         self.bank = Some(bank);
     }
 
-    pub fn now(&self) -> Time {
+    pub(crate) fn now(&self) -> Time {
         self.clock.now()
     }
 
-    pub fn id(&self) -> RequestId {
+    pub(crate) fn id(&self) -> RequestId {
         BankClient::new_id(self.now()).unwrap()
     }
 
     /// Somebody with an account and so many units of play money.
-    pub async fn customer(&self, seed: u8, money: u64) -> SecretKey {
+    pub(crate) async fn customer(&self, seed: u8, money: u64) -> SecretKey {
         let key = key(seed);
         let seal = SealKey::from_seed(&[seed; 32]).public();
         self.client.open_account(&key, self.id(), seal).await.unwrap();
@@ -109,30 +109,30 @@ impl Town {
         key
     }
 
-    pub async fn balances(&self, key: &SecretKey) -> Balances {
+    pub(crate) async fn balances(&self, key: &SecretKey) -> Balances {
         self.client.statement(key, self.id(), None, 0).await.unwrap().balances
     }
 
-    pub async fn balance(&self, key: &SecretKey) -> u64 {
+    pub(crate) async fn balance(&self, key: &SecretKey) -> u64 {
         self.balances(key).await.balance.as_micros()
     }
 
     /// A chain of that many units of a thousandth each, for a week.
-    pub fn new_chain(&self, signer: &SecretKey, length: u32) -> NewChain {
+    pub(crate) fn new_chain(&self, signer: &SecretKey, length: u32) -> NewChain {
         let not_after = self.now().after(Span::from_days(7));
         let terms = ChainTerms { units: length, unit: micros(1_000), not_after };
         // A seed that a test can find again; each chain has a salt of its own.
         NewChain::new(signer.id(), terms, signer.id().0, self.id().0).unwrap()
     }
 
-    pub async fn chain(&self, payer: &SecretKey, length: u32) -> Purse {
+    pub(crate) async fn chain(&self, payer: &SecretKey, length: u32) -> Purse {
         let new = self.new_chain(payer, length);
         let touchstone = self.client.open_chain(payer, self.id(), &new.request()).await.unwrap();
         new.opened(touchstone).unwrap()
     }
 
     /// A visit that is paid so many units and left with a release: the claim.
-    pub fn visit(&self, purse: &mut Purse, payer: &SecretKey, payee: &SecretKey, paid: u32) -> (Claim, Freed) {
+    pub(crate) fn visit(&self, purse: &mut Purse, payer: &SecretKey, payee: &SecretKey, paid: u32) -> (Claim, Freed) {
         let network = self.client.network();
         let expires = self.now().after(Span::from_hours(24));
         let visit = purse.reserve(payer, network, payee.id(), ORDER, paid + 10, expires).unwrap();
@@ -148,7 +148,7 @@ impl Town {
         (Claim { release: Some(release.clone()), ..claim }, Freed::Payee(release))
     }
 
-    pub async fn claim(&self, payee: &SecretKey, items: Vec<Claim>) -> Result<Vec<ClaimLine>, AskError> {
+    pub(crate) async fn claim(&self, payee: &SecretKey, items: Vec<Claim>) -> Result<Vec<ClaimLine>, AskError> {
         let claims = Claims { items: Bounded::new(items).unwrap() };
         let receipt = self.client.claim(payee, self.id(), &claims).await?;
         Ok(receipt.body().lines.as_slice().to_vec())
