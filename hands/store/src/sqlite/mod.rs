@@ -10,11 +10,13 @@ mod schema;
 mod snapshot;
 mod write;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use farthing_core::id::TransferId;
-use farthing_ledger::{Head, StoreFault};
+use farthing_core::id::{AccountId, TransferId};
+use farthing_ledger::{Account, Head, StoreFault};
 use farthing_role::Table;
 use rusqlite::{Connection, OptionalExtension};
 
@@ -28,6 +30,9 @@ use crate::error::StoreError;
 use crate::store::{Snapshot, Store};
 use crate::writes::WriteSet;
 
+/// How many accounts are kept in memory, some 10 MiB. When there are more, all are forgotten.
+const ACCOUNTS_KEPT: usize = 65_536;
+
 /// Records and books in one SQLite file, written by this process alone.
 pub struct SqliteStore {
     // Dropped in this order: the writer folds the log into the file, then the lock is let go.
@@ -38,6 +43,8 @@ pub struct SqliteStore {
     head: Head,
     /// The highest id in the journal: a higher one is certainly unused.
     newest: Option<TransferId>,
+    /// Accounts as last committed. Nobody else writes; and a commit compares each with its row.
+    accounts: RefCell<HashMap<AccountId, Account>>,
     fault: Option<StoreError>,
     _lock: std::fs::File,
 }
@@ -65,7 +72,7 @@ impl SqliteStore {
             .query_row("SELECT max(id) FROM journal", [], |row| row.get::<_, Option<[u8; 16]>>(0))?
             .map(TransferId);
         let readers = Arc::new(Pool::new(path, Arc::clone(&tables)));
-        Ok(Self { readers, writer, tables, path: path.into(), head, newest, fault: None, _lock: lock })
+        Ok(Self { readers, writer, tables, path: path.into(), head, newest, accounts: RefCell::default(), fault: None, _lock: lock })
     }
 
     /// Which file it is.
@@ -113,6 +120,18 @@ impl Connected for SqliteStore {
     fn is_unused(&self, id: TransferId) -> bool {
         self.newest.is_none_or(|newest| newest < id)
     }
+
+    fn remembered(&self, id: AccountId) -> Option<Account> {
+        self.accounts.borrow().get(&id).copied()
+    }
+
+    fn remember(&self, account: &Account) {
+        let mut accounts = self.accounts.borrow_mut();
+        if accounts.len() >= ACCOUNTS_KEPT {
+            accounts.clear();
+        }
+        accounts.insert(account.id, *account);
+    }
 }
 
 impl Store for SqliteStore {
@@ -129,6 +148,7 @@ impl Store for SqliteStore {
         let written =
             self.end_reading().and_then(|()| write::commit(&mut self.writer, &self.tables, self.head, changes));
         self.head = self.or_stop(written)?;
+        changes.accounts.iter().for_each(|change| self.remember(&change.after));
         self.newest = changes.entries.iter().filter_map(farthing_ledger::Entry::id).chain(self.newest).max();
         Ok(())
     }

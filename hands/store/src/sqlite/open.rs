@@ -16,6 +16,13 @@ pub const SQLITE_MIN: i32 = 3_051_003;
 /// How long a statement waits for another program that looks into the database.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
+/// How long a lock is waited for that somebody holds: one who is just ending, or a program that he is
+/// just starting and that has not let go of his files yet.
+const LOCK_WAIT: Duration = Duration::from_millis(500);
+
+/// How often it is looked whether the lock is free.
+const LOCK_LOOK: Duration = Duration::from_millis(10);
+
 /// Memory for pages of the database, per connection, in KiB.
 const CACHE_KIB: i64 = 16 * 1024;
 
@@ -47,10 +54,17 @@ pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
         refuse(folder, 0o022, "replace")?;
     }
     let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock_path(path))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked(path.into())),
-        Err(TryLockError::Error(why)) => Err(why.into()),
+    let mut looks = LOCK_WAIT.as_millis() / LOCK_LOOK.as_millis();
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::Error(why)) => return Err(why.into()),
+            Err(TryLockError::WouldBlock) if looks == 0 => return Err(StoreError::Locked(path.into())),
+            Err(TryLockError::WouldBlock) => {
+                looks -= 1;
+                std::thread::sleep(LOCK_LOOK);
+            }
+        }
     }
 }
 

@@ -45,6 +45,14 @@ pub(super) trait Connected {
 
     /// Whether it is certain, without looking, that no transfer or hold has this id.
     fn is_unused(&self, id: TransferId) -> bool;
+
+    /// The account, where it is known without looking.
+    fn remembered(&self, _id: AccountId) -> Option<Account> {
+        None
+    }
+
+    /// Notes an account that was looked up.
+    fn remember(&self, _account: &Account) {}
 }
 
 impl<T: Connected> Reader for T {
@@ -68,7 +76,13 @@ impl<T: Connected> Reader for T {
     }
 
     fn account(&self, id: AccountId) -> Result<Option<Account>, StoreFault> {
-        one(self.connection()?, sql::ACCOUNT, [id.0], account)
+        let connection = self.connection()?;
+        if let Some(known) = self.remembered(id) {
+            return Ok(Some(known));
+        }
+        let found = one(connection, sql::ACCOUNT, [id.0], account)?;
+        found.iter().for_each(|account| self.remember(account));
+        Ok(found)
     }
 
     fn hold(&self, id: TransferId) -> Result<Option<Hold>, StoreFault> {
