@@ -102,7 +102,8 @@ async fn an_interrupted_visit_leaves_the_rest_of_its_chain_usable_and_never_its_
     end(spending, &other).await;
     // The interrupted one is still to be had.
     let order = world.want(&gone, 10).order;
-    let (_, spending) = payer.resume(gone.me(), order.id()).await.unwrap().unwrap();
+    let (_, mut spending) = payer.resume(gone.me(), order.id()).await.unwrap().unwrap();
+    spending.agree(earning.through()).unwrap();
     assert_eq!(end(spending, &earning).await, 3 * PRICE);
     for payee in [&gone, &next] {
         let report = payee.redeem(&*world.bank).await.unwrap();
