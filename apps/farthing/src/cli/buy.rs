@@ -1,0 +1,83 @@
+//! Buying: `farthing search` and `buy`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{App, Typed};
+use crate::fail::{Failure, Kind};
+use crate::peer::{self, Bought, Buy, Request, find, words};
+use crate::show::{bar, confirm};
+
+/// Arguments of `farthing search`.
+#[derive(Debug, Args)]
+pub(crate) struct SearchArgs {
+    /// Words that must all occur
+    #[arg(required = true)]
+    words: Vec<String>,
+    /// At most so many hits
+    #[arg(long, short = 'n', default_value_t = 20)]
+    limit: u32,
+}
+
+/// Arguments of `farthing buy`.
+#[derive(Debug, Args)]
+pub(crate) struct BuyArgs {
+    /// The content's identifier (content1...), or the number of a hit of the last search
+    what: String,
+    /// The folder for the file [default: the current one, or `downloads` of the configuration]
+    #[arg(long, short = 'o', value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// The most it may cost
+    #[arg(long, value_name = "AMOUNT")]
+    max: Option<Typed>,
+    /// Only see what it would cost
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Finds files for sale.
+pub(crate) async fn search(app: &App, args: SearchArgs) -> Result<(), Failure> {
+    let found = find::search(app, &args.words.join(" "), args.limit).await?;
+    app.out.result(&found, || words::found(&found))
+}
+
+/// What a purchase would be.
+#[derive(Debug, Serialize)]
+struct DryRun<'a> {
+    dry_run: bool,
+    offer: &'a find::Offers,
+}
+
+/// Buys a file.
+pub(crate) async fn buy(app: &App, args: BuyArgs) -> Result<(), Failure> {
+    let content = find::content(app, &args.what)?;
+    let offers = find::offers(app, content).await?;
+    let most = match args.max {
+        Some(max) => max.amount(offers.total.currency())?,
+        None => offers.total,
+    };
+    if args.dry_run {
+        return app.out.result(&DryRun { dry_run: true, offer: &offers }, || words::offer(&offers));
+    }
+    app.out.note(words::offer(&offers));
+    if !confirm(app.yes || args.max.is_some(), &format!("Buy it for at most {most}?"))? {
+        return Err(Failure::usage("not confirmed; nothing was bought"));
+    }
+    let folder = args.out.unwrap_or_else(|| app.settings.downloads.clone());
+    let folder = std::path::absolute(folder)?;
+    let index = app.settings.index()?.to_string();
+    let request = Request::Buy(Buy { content, folder, most, index });
+    let progress = bar(app.out, offers.size);
+    let bought: Result<Bought, Failure> = peer::ask_with(app, request, |at: peer::Progress| {
+        progress.set_position(at.bytes);
+        progress.set_message(format!("{} spent", at.spent));
+    })
+    .await;
+    progress.finish_and_clear();
+    let bought = bought?;
+    app.out.result(&bought, || words::bought(&bought))?;
+    // What is there is told; what is missing shows in the exit code.
+    if bought.file.is_some() { Ok(()) } else { Err(Failure::told(Kind::Other)) }
+}

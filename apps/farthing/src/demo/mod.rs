@@ -1,0 +1,3 @@
+//! `farthing demo`.
+mod children;
+mod goods;

@@ -1,0 +1,284 @@
+//! Carries out requests with an open wallet.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use farthing_bank::client::BankClient;
+use farthing_bank::messages::{Balances, Deposit, Fund, OpenAccount, Payout, Progress as BankProgress, Text, kind};
+use farthing_core::amount::Amount;
+use farthing_core::wire::{self, Wire};
+use farthing_peer::wallet::{Happened, Risk as WalletRisk, Wallet, What};
+use futures::future::BoxFuture;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use super::request::{
+    Done, Earnings, Exposure, History, Line, Moved, ReceiptLine, Receipts, Redeemed, Request, Risk, Standing,
+};
+use super::{asked, buying};
+use crate::config::Settings;
+use crate::control::{Attend, Progress};
+use crate::fail::{Context, Failure};
+use crate::secrets;
+use crate::show::moment;
+use farthing_net::peer::{Node, NodeConfig, PeerLimits};
+
+/// An open wallet, ready to be asked.
+pub(crate) struct Attendant {
+    wallet: Wallet,
+    settings: Settings,
+    node: OnceCell<Arc<Node>>,
+}
+
+impl Attend for Attendant {
+    fn attend(self: Arc<Self>, request: Value, progress: Progress) -> BoxFuture<'static, Result<Value, Failure>> {
+        Box::pin(async move {
+            let request: Request = serde_json::from_value(request)
+                .or_fail("the request makes no sense; are two versions of this program running")?;
+            self.carry_out(request, progress).await
+        })
+    }
+}
+
+impl Attendant {
+    /// For a wallet that nobody else has open.
+    pub(crate) fn new(wallet: Wallet, settings: Settings) -> Self {
+        Self { wallet, settings, node: OnceCell::new() }
+    }
+
+    /// The same, on the network already.
+    pub(crate) fn on(node: Arc<Node>, wallet: Wallet, settings: Settings) -> Self {
+        Self { wallet, settings, node: OnceCell::new_with(Some(node)) }
+    }
+
+    /// The wallet.
+    pub(crate) const fn wallet(&self) -> &Wallet {
+        &self.wallet
+    }
+
+    /// The way to other peers; to buy, nobody needs to be let in.
+    pub(super) async fn node(&self) -> Result<&Arc<Node>, Failure> {
+        self.node.get_or_try_init(|| async { start_node(&self.wallet, &self.settings, false) }).await
+    }
+
+    /// Carries out one request.
+    pub(crate) async fn carry_out(&self, request: Request, progress: Progress) -> Result<Value, Failure> {
+        match request {
+            Request::Ping => value(&Done { words: "here".to_owned() }),
+            Request::Standing => value(&self.standing().await?),
+            Request::Fund { amount, note } => {
+                let note =
+                    Text::new(note).ok_or_else(|| Failure::usage("the note is too long or holds hidden characters"))?;
+                self.move_money(amount, kind::FUND, wire::encode(&Fund { amount, note })).await
+            }
+            Request::Payout { amount, to } => {
+                let wrong = || Failure::usage("the destination is too long or holds hidden characters");
+                let destination = Text::new(to).ok_or_else(wrong)?;
+                self.move_money(amount, kind::PAYOUT, wire::encode(&Payout { amount, destination })).await
+            }
+            Request::Deposit { amount, withdraw } => self.deposit(amount, withdraw).await,
+            Request::Earnings => value(&self.earnings().await?),
+            Request::Redeem => value(&self.redeem().await?),
+            Request::Exposure => value(&self.exposure().await?),
+            Request::History { limit } => value(&self.history(limit).await?),
+            Request::Receipts => value(&self.receipts().await?),
+            Request::Reconcile => {
+                let bank = self.wallet.connect().await?;
+                self.wallet.reconcile(&bank).await?;
+                self.open_account(&bank).await?;
+                value(&Done { words: "The books agree. The wallet pays again, from new chains.".to_owned() })
+            }
+            Request::Backup { file, passphrase } => {
+                self.wallet.backup(&file, &secrets::protection(passphrase.map(|hidden| hidden.0))?).await?;
+                value(&Done { words: format!("Everything is in {}.", file.display()) })
+            }
+            Request::Buy(buy) => value(&buying::buy(self, buy, progress).await?),
+        }
+    }
+
+    /// Opens the account at the bank; harmless where it is open.
+    pub(crate) async fn open_account(&self, bank: &BankClient) -> Result<(), Failure> {
+        let request = OpenAccount { seal: self.wallet.seed().seal(0).public() };
+        bank.open_account(self.wallet.key(), BankClient::new_id(self.wallet.now())?, request.seal).await?;
+        Ok(())
+    }
+
+    async fn standing(&self) -> Result<Standing, Failure> {
+        let bank = self.wallet.connect().await;
+        let statement = match &bank {
+            Ok(bank) => Some(self.wallet.statement(bank, None, 1).await?),
+            Err(_) => None,
+        };
+        let balances = statement.as_ref().map(|statement| &statement.balances);
+        Ok(Standing {
+            peer: self.wallet.me(),
+            bank: self.wallet.settings().bank.endpoint.clone(),
+            balance: balances.map(|balances| balances.balance),
+            held: balances.map(|balances| balances.held),
+            deposit: balances.map(|balances| balances.deposit),
+            ready: self.wallet.ready().await?,
+            unredeemed: self.wallet.earnings().await?.unclaimed,
+            spent: self.wallet.budget(None).await?.spent,
+            suspended: statement.is_some_and(|statement| statement.suspended),
+            restored: self.wallet.is_restored(),
+        })
+    }
+
+    /// Funding and pay-outs.
+    async fn move_money(&self, amount: Amount, kind: u16, message: Vec<u8>) -> Result<Value, Failure> {
+        let bank = self.wallet.connect().await?;
+        let progress: BankProgress = self.ask(&bank, kind, message).await?;
+        let (waiting, until, balances) = match progress {
+            BankProgress::Done(balances) => (None, None, Some(balances)),
+            BankProgress::Waiting { number, until } => (Some(number), Some(moment(until)), None),
+        };
+        self.moved(&bank, amount, waiting, until, balances).await
+    }
+
+    async fn deposit(&self, amount: Amount, withdraw: bool) -> Result<Value, Failure> {
+        let bank = self.wallet.connect().await?;
+        let balances: Balances = self.ask(&bank, kind::DEPOSIT, wire::encode(&Deposit { amount, withdraw })).await?;
+        self.moved(&bank, amount, None, None, Some(balances)).await
+    }
+
+    async fn moved(
+        &self,
+        bank: &BankClient,
+        amount: Amount,
+        waiting: Option<u64>,
+        waits_until: Option<String>,
+        balances: Option<Balances>,
+    ) -> Result<Value, Failure> {
+        // Money that is there is made ready to be spent without the bank.
+        let upkeep = self.wallet.upkeep(bank).await?;
+        for trouble in upkeep.troubles {
+            tracing::info!(%trouble, "upkeep goes on next time");
+        }
+        value(&Moved {
+            amount,
+            waiting,
+            waits_until,
+            balance: balances.as_ref().map(|balances| balances.balance),
+            deposit: balances.map(|balances| balances.deposit),
+            ready: self.wallet.ready().await?,
+        })
+    }
+
+    async fn ask<T: Wire>(&self, bank: &BankClient, kind: u16, message: Vec<u8>) -> Result<T, Failure> {
+        let home: &Path = self.wallet.home();
+        let reply = asked::ask(home, bank, self.wallet.key(), self.wallet.now(), kind, message).await?;
+        wire::decode(&reply).or_fail("the bank's reply cannot be read")
+    }
+
+    async fn earnings(&self) -> Result<Earnings, Failure> {
+        let earnings = self.wallet.earnings().await?;
+        Ok(Earnings {
+            unredeemed: earnings.unclaimed,
+            visits: earnings.visits,
+            redeem_before: earnings.earliest_deadline.map(moment),
+            lapsed: earnings.lapsed,
+        })
+    }
+
+    /// Redeems everything.
+    pub(crate) async fn redeem(&self) -> Result<Redeemed, Failure> {
+        let bank = self.wallet.connect().await?;
+        let report = self.wallet.redeem(&bank).await?;
+        Ok(Redeemed {
+            paid: report.paid,
+            visits: report.visits,
+            requests: report.requests,
+            contested: report.contested,
+            refused: report.refused.iter().map(ToString::to_string).collect(),
+            rest: report.rest,
+        })
+    }
+
+    async fn exposure(&self) -> Result<Exposure, Failure> {
+        let mut total = self.wallet.settings().currency().zero();
+        let mut risks = Vec::new();
+        for risk in self.wallet.exposure().await? {
+            total = total.checked_add(risk.at_most).map_err(Failure::other)?;
+            let how = match risk.risk {
+                WalletRisk::Visit => "a purchase in progress",
+                WalletRisk::Abandoned => "a purchase that broke off",
+                WalletRisk::Unredeemed => "earned, not redeemed",
+            };
+            risks.push(Risk { to: risk.to, at_most: risk.at_most, until: moment(risk.until), how: how.to_owned() });
+        }
+        Ok(Exposure { risks, total })
+    }
+
+    async fn history(&self, limit: usize) -> Result<History, Failure> {
+        let (mut lines, mut after) = (std::collections::VecDeque::new(), None);
+        loop {
+            let page = self.wallet.history(after).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            lines.extend(page.into_iter().map(|(_, happened)| line(happened)));
+            let surplus = lines.len().saturating_sub(limit);
+            lines.drain(..surplus);
+        }
+        Ok(History { lines: lines.into() })
+    }
+
+    async fn receipts(&self) -> Result<Receipts, Failure> {
+        let signed = self.wallet.receipts().await?;
+        let receipts = signed.iter().map(|signed| {
+            let receipt = signed.peek().or_fail("a receipt in the wallet is damaged")?;
+            Ok(ReceiptLine {
+                payee: signed.claimed_signer(),
+                order: receipt.order,
+                amount: receipt.amount,
+                at: moment(receipt.time),
+                signed: hex::encode(wire::encode(signed)),
+            })
+        });
+        Ok(Receipts { network: self.wallet.network(), receipts: receipts.collect::<Result<_, Failure>>()? })
+    }
+}
+
+/// Joins the network. A buyer reaches out; a seller is reached at the addresses of the settings.
+pub(super) fn start_node(wallet: &Wallet, settings: &Settings, sells: bool) -> Result<Arc<Node>, Failure> {
+    let config = NodeConfig {
+        secret: wallet.identity(),
+        listen: if sells { settings.listen.clone() } else { Vec::new() },
+        bootstrap: Vec::new(),
+        mdns: settings.local_discovery,
+        limits: PeerLimits::default(),
+    };
+    let node =
+        Node::start(config).map_err(|error| Failure::other(error).next("choose another address with --listen"))?;
+    Ok(Arc::new(node))
+}
+
+fn value(answer: &impl Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(answer).map_err(Failure::other)
+}
+
+fn line(happened: Happened) -> Line {
+    let plain = |what: &str, amount, with, detail: String| (what.to_owned(), amount, with, detail);
+    let (what, amount, with, detail) = match happened.what {
+        What::Opened { chain, value, not_after } => {
+            plain("chain opened", Some(value), None, format!("{}, until {}", chain.short(), moment(not_after)))
+        }
+        What::Bought { payee, description, paid, receipt, .. } => {
+            let proof = if receipt.is_some() { "" } else { " (no receipt)" };
+            plain("bought", Some(paid), Some(payee), format!("{description}{proof}"))
+        }
+        What::Sold { payer, description, earned, .. } => plain("sold", Some(earned), Some(payer), description),
+        What::Redeemed { amount, visits } => {
+            plain("redeemed", Some(amount), None, crate::show::count(visits.into(), "visit"))
+        }
+        What::ClaimLost { chain, amount, why } => {
+            plain("not paid", Some(amount), None, format!("{}: {why}", chain.short()))
+        }
+        What::Refunded { chain, about } => plain("came back", Some(about), None, chain.short()),
+        What::Released { payee, paid, .. } => plain("freed", Some(paid), Some(payee), "by the bank".to_owned()),
+        What::Defended(case) => plain("case answered", None, None, format!("number {case}")),
+        What::Restored { epoch } => plain("restored", None, None, format!("for the {epoch}. time")),
+        What::Refused { why, .. } => plain("refused", None, None, why.to_string()),
+    };
+    Line { at: moment(happened.at), what, amount, with, detail }
+}

@@ -1,0 +1,177 @@
+//! What commands do with a wallet: by themselves, or by asking the process that has it open.
+
+pub(crate) mod asked;
+pub(crate) mod attendant;
+pub(crate) mod buying;
+pub(crate) mod find;
+pub(crate) mod make;
+pub(crate) mod policy;
+pub(crate) mod request;
+pub(crate) mod selling;
+pub(crate) mod words;
+
+use std::sync::Arc;
+
+use farthing_bank::client::{BankAddress, BankClient};
+use farthing_core::amount::Currency;
+use farthing_core::vault;
+use farthing_net::http::endpoint::Endpoint;
+use farthing_peer::wallet::{Options, Settings as WalletSettings, Wallet, WalletError};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+pub(crate) use request::{Bought, Buy, Done, History, Moved, Progress, Receipts, Request};
+pub(crate) use selling::{keep_redeeming, serve};
+
+use crate::cli::App;
+use crate::config::Settings;
+use crate::control;
+use crate::fail::{Context, Failure, Kind};
+use crate::secrets;
+use crate::show::spinner;
+use attendant::Attendant;
+
+/// The name of the file in the wallet's folder that a wallet begins with.
+const VAULT: &str = "seed.vault";
+
+/// Carries out a request: by the process that has the wallet open, or else by this one.
+pub(crate) async fn ask<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, Failure> {
+    let waiting = spinner(app.out, request.doing());
+    let answer = ask_with(app, request, drop).await;
+    waiting.finish_and_clear();
+    answer
+}
+
+/// The same, and tells how it goes.
+pub(crate) async fn ask_with<T: DeserializeOwned>(
+    app: &App,
+    request: Request,
+    mut on_progress: impl FnMut(Progress),
+) -> Result<T, Failure> {
+    let asked = serde_json::to_value(&request).map_err(Failure::other)?;
+    let mut tell = |progress: Value| {
+        if let Ok(progress) = serde_json::from_value(progress) {
+            on_progress(progress);
+        }
+    };
+    let answer = match control::ask(&app.settings.home, &asked, &mut tell).await {
+        Some(answer) => answer?,
+        None => by_ourselves(app, request, tell).await?,
+    };
+    serde_json::from_value(answer).or_fail("the answer makes no sense; are two versions of this program running")
+}
+
+async fn by_ourselves(app: &App, request: Request, mut tell: impl FnMut(Value)) -> Result<Value, Failure> {
+    let wallet = open(&app.settings).await?;
+    let attendant = Arc::new(Attendant::new(wallet.clone(), app.settings.clone()));
+    let (progress, mut waiting) = tokio::sync::mpsc::channel(1);
+    let work = attendant.carry_out(request, progress);
+    tokio::pin!(work);
+    let done = loop {
+        tokio::select! {
+            Some(some) = waiting.recv() => tell(some),
+            done = &mut work => break done,
+        }
+    };
+    wallet.close().await;
+    done
+}
+
+/// Opens the wallet, with its passphrase if it has one.
+pub(crate) async fn open(settings: &Settings) -> Result<Wallet, Failure> {
+    let home = settings.wallet_home();
+    let by_passphrase = match std::fs::read(home.join(VAULT)) {
+        Ok(bytes) => vault::asks_for_passphrase(&bytes)?,
+        Err(_) => false,
+    };
+    let protection = secrets::for_old(settings, by_passphrase)?;
+    Ok(Wallet::open(&home, &protection, Options::default()).await?)
+}
+
+/// The key of whoever owns the wallet, and the wallet's bank: for operators.
+pub(crate) async fn owner(app: &App) -> Result<(Wallet, BankClient), Failure> {
+    let wallet = open(&app.settings).await?;
+    let bank = wallet.connect().await?;
+    Ok((wallet, bank))
+}
+
+/// The currency of the wallet's bank.
+pub(crate) fn currency(settings: &Settings) -> Result<Currency, Failure> {
+    Ok(wallet_settings(settings)?.bank.currency)
+}
+
+/// The bank of the wallet, or else the one that is named.
+pub(crate) fn bank_of(settings: &Settings) -> Option<BankAddress> {
+    let pinned = wallet_settings(settings).ok().and_then(|wallet| {
+        let endpoint: Endpoint = wallet.bank.endpoint.parse().ok()?;
+        Some(BankAddress::new(endpoint, Some(wallet.bank.key)))
+    });
+    pinned.or_else(|| settings.bank.clone())
+}
+
+/// What `wallet.toml` says.
+pub(crate) fn wallet_settings(settings: &Settings) -> Result<WalletSettings, Failure> {
+    let path = settings.wallet_home().join("wallet.toml");
+    let text = std::fs::read_to_string(&path).map_err(|_| no_wallet(settings))?;
+    toml::from_str(&text).map_err(|error| {
+        Failure::usage(format_args!("{}: {}", path.display(), error.message())).next("correct the file")
+    })
+}
+
+/// How the wallet is: `None` if there is none.
+pub(crate) async fn checkup(settings: &Settings) -> Result<Option<String>, Failure> {
+    let home = settings.wallet_home();
+    let Ok(bytes) = std::fs::read(home.join(VAULT)) else { return Ok(None) };
+    let ping = serde_json::to_value(Request::Ping).map_err(Failure::other)?;
+    if let Some(answer) = control::ask(&settings.home, &ping, drop).await {
+        return answer.map(|_| Some("open in another process, which answers".to_owned()));
+    }
+    if vault::asks_for_passphrase(&bytes)? && settings.passphrase_file.is_none() {
+        return Ok(Some("there, closed with a passphrase".to_owned()));
+    }
+    let wallet = open(settings).await?;
+    let shown = match wallet.is_restored() {
+        true => "opens; it was restored: run farthing wallet reconcile before paying".to_owned(),
+        false => format!("opens, {}", wallet.me().short()),
+    };
+    wallet.close().await;
+    Ok(Some(shown))
+}
+
+fn no_wallet(settings: &Settings) -> Failure {
+    Failure::usage(format_args!("there is no wallet in {}", settings.home.display()))
+        .next("make one: farthing wallet init --bank URL")
+}
+
+impl From<WalletError> for Failure {
+    fn from(error: WalletError) -> Self {
+        use farthing_core::refusal::Money;
+        use farthing_peer::wallet::DeskError;
+        match error {
+            WalletError::Missing(_) | WalletError::Exists(_) => Self::usage(error),
+            WalletError::InUse(_)
+            | WalletError::Exposed { .. }
+            | WalletError::Vault(_)
+            | WalletError::Foreign(_)
+            | WalletError::Store(_)
+            | WalletError::Records(_)
+            | WalletError::Backup { .. }
+            | WalletError::Clock(_)
+            | WalletError::Restored => Self::damaged(error),
+            WalletError::Settings { .. } | WalletError::Seed(_) => Self::usage(error),
+            WalletError::Policy(_) | WalletError::NoChain(_) | WalletError::Price(..) => Self::new(Kind::Funds, error),
+            WalletError::Refused(refusal)
+            | WalletError::Bank(DeskError::Refused(refusal) | DeskError::TurnedAway(refusal)) => refusal.into(),
+            WalletError::Bank(DeskError::NotSent(_)) => Self::new(Kind::NotReachable, "the bank does not answer")
+                .money(Money::Unmoved)
+                .next("see that it runs: farthing doctor"),
+            WalletError::Bank(DeskError::Unknown(_)) => {
+                Self::new(Kind::OutcomeUnknown, "the bank's answer went missing on the way")
+                    .money(Money::Unknown)
+                    .next("run the same command again: the same request is repeated, and is carried out once")
+            }
+            WalletError::FalseAnswer(_) => Self::new(Kind::Refused, error),
+            error => Self::other(error),
+        }
+    }
+}

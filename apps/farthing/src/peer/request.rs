@@ -1,0 +1,298 @@
+//! What can be asked of an open wallet, and the answers: for another process, and for `--json`.
+
+use std::path::PathBuf;
+
+use farthing_core::amount::Amount;
+use farthing_core::id::{ContentId, NetworkId, OrderId, PeerId};
+use serde::{Deserialize, Serialize};
+
+use crate::secrets::Hidden;
+
+/// What can be asked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "kebab-case")]
+pub(crate) enum Request {
+    /// Whether anybody is there.
+    Ping,
+    /// What there is.
+    Standing,
+    /// Money from outside.
+    Fund { amount: Amount, note: String },
+    /// Money to outside.
+    Payout { amount: Amount, to: String },
+    /// Money into the deposit, or out of it.
+    Deposit { amount: Amount, withdraw: bool },
+    /// What was earned and not redeemed.
+    Earnings,
+    /// Redeem all of it.
+    Redeem,
+    /// What could be lost.
+    Exposure,
+    /// What happened, the last lines.
+    History { limit: usize },
+    /// Every receipt.
+    Receipts,
+    /// Compare books with the bank after a restore.
+    Reconcile,
+    /// Write a backup, protected as the wallet is.
+    Backup { file: PathBuf, passphrase: Option<Hidden> },
+    /// Buy a file.
+    Buy(Buy),
+}
+
+/// A purchase.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Buy {
+    /// Which content.
+    pub(crate) content: ContentId,
+    /// Where to.
+    pub(crate) folder: PathBuf,
+    /// The most to spend.
+    pub(crate) most: Amount,
+    /// Which index to ask who sells it.
+    pub(crate) index: String,
+}
+
+impl Request {
+    /// What to say while it is carried out.
+    pub(crate) const fn doing(&self) -> &'static str {
+        match self {
+            Self::Fund { .. } | Self::Payout { .. } | Self::Deposit { .. } => "asking the bank",
+            Self::Redeem => "redeeming",
+            Self::Reconcile => "comparing books with the bank",
+            Self::Backup { .. } => "writing the backup",
+            Self::Buy(_) => "buying",
+            _ => "looking",
+        }
+    }
+}
+
+/// How a purchase goes.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    /// Pieces in place.
+    pub(crate) pieces: u64,
+    /// Pieces in all.
+    pub(crate) of: u64,
+    /// Bytes in place.
+    pub(crate) bytes: u64,
+    /// Spent so far.
+    pub(crate) spent: Amount,
+}
+
+/// What there is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Standing {
+    /// Whose wallet.
+    pub(crate) peer: PeerId,
+    /// Where the bank is.
+    pub(crate) bank: String,
+    /// In the account at the bank; nothing if the bank does not answer.
+    pub(crate) balance: Option<Amount>,
+    /// Of that, set aside for pay-outs.
+    pub(crate) held: Option<Amount>,
+    /// Deposited against cheating.
+    pub(crate) deposit: Option<Amount>,
+    /// Ready to be spent without the bank.
+    pub(crate) ready: Amount,
+    /// Earned and not redeemed.
+    pub(crate) unredeemed: Amount,
+    /// Spent so far.
+    pub(crate) spent: Amount,
+    /// The bank lets nothing leave.
+    pub(crate) suspended: bool,
+    /// Restored, and not yet compared with the bank's books.
+    pub(crate) restored: bool,
+}
+
+/// What came of funding, a pay-out or a deposit.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Moved {
+    /// How much.
+    pub(crate) amount: Amount,
+    /// Operators decide first; under this number.
+    pub(crate) waiting: Option<u64>,
+    /// Until when they may.
+    pub(crate) waits_until: Option<String>,
+    /// In the account afterwards.
+    pub(crate) balance: Option<Amount>,
+    /// Deposited afterwards.
+    pub(crate) deposit: Option<Amount>,
+    /// Ready to be spent without the bank.
+    pub(crate) ready: Amount,
+}
+
+/// It is done.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Done {
+    /// In words.
+    pub(crate) words: String,
+}
+
+/// What was earned.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Earnings {
+    /// Not redeemed yet.
+    pub(crate) unredeemed: Amount,
+    /// From so many visits of buyers.
+    pub(crate) visits: u64,
+    /// Until when the first of it must be redeemed, in UTC.
+    pub(crate) redeem_before: Option<String>,
+    /// Too late to redeem.
+    pub(crate) lapsed: Amount,
+}
+
+/// What was redeemed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Redeemed {
+    /// How much.
+    pub(crate) paid: Amount,
+    /// From so many visits of buyers.
+    pub(crate) visits: u32,
+    /// In so many requests.
+    pub(crate) requests: u32,
+    /// Units that somebody else claims too.
+    pub(crate) contested: u64,
+    /// What the bank turned away, and why.
+    pub(crate) refused: Vec<String>,
+    /// Still not redeemed.
+    pub(crate) rest: Amount,
+}
+
+/// What could be lost.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Exposure {
+    /// Each risk.
+    pub(crate) risks: Vec<Risk>,
+    /// All together.
+    pub(crate) total: Amount,
+}
+
+/// One way to lose money.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Risk {
+    /// To whom.
+    pub(crate) to: PeerId,
+    /// How much at the most.
+    pub(crate) at_most: Amount,
+    /// Until when, in UTC.
+    pub(crate) until: String,
+    /// How.
+    pub(crate) how: String,
+}
+
+/// What happened.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct History {
+    /// The latest last.
+    pub(crate) lines: Vec<Line>,
+}
+
+/// One thing that happened.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Line {
+    /// When, in UTC.
+    pub(crate) at: String,
+    /// What.
+    pub(crate) what: String,
+    /// How much, if money is concerned.
+    pub(crate) amount: Option<Amount>,
+    /// The other side.
+    pub(crate) with: Option<PeerId>,
+    /// In words.
+    pub(crate) detail: String,
+}
+
+/// Every receipt.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Receipts {
+    /// The network that the signatures are for.
+    pub(crate) network: NetworkId,
+    /// Each receipt.
+    pub(crate) receipts: Vec<ReceiptLine>,
+}
+
+/// One receipt.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ReceiptLine {
+    /// Who was paid, and signed.
+    pub(crate) payee: PeerId,
+    /// What for.
+    pub(crate) order: OrderId,
+    /// How much.
+    pub(crate) amount: Amount,
+    /// When, in UTC.
+    pub(crate) at: String,
+    /// The signed receipt: canonical CBOR in hexadecimal.
+    pub(crate) signed: String,
+}
+
+/// What was bought.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Bought {
+    /// Where it is; nothing if it is not complete.
+    pub(crate) file: Option<PathBuf>,
+    /// Which content.
+    pub(crate) content: ContentId,
+    /// Pieces in place from earlier runs.
+    pub(crate) pieces_before: u64,
+    /// What was paid now.
+    pub(crate) paid: Amount,
+    /// How long it took.
+    pub(crate) seconds: f64,
+    /// Each seller.
+    pub(crate) sellers: Vec<SellerPaid>,
+    /// Pieces missing.
+    pub(crate) missing: Option<u64>,
+    /// Why it is not complete.
+    pub(crate) why: Option<String>,
+    /// What it cost this side, payments included.
+    pub(crate) cost: Cost,
+}
+
+/// What one seller got.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SellerPaid {
+    /// Who.
+    pub(crate) seller: PeerId,
+    /// Good pieces from it.
+    pub(crate) pieces: u64,
+    /// Payments, one for each piece.
+    pub(crate) payments: u64,
+    /// How much.
+    pub(crate) paid: Amount,
+    /// Receipts it gave.
+    pub(crate) receipts: usize,
+    /// Why it was left early.
+    pub(crate) left: Option<String>,
+    /// It broke the rules.
+    pub(crate) cheated: bool,
+}
+
+/// What something cost, as counted by the meter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cost {
+    /// Messages sent.
+    pub(crate) messages: u64,
+    /// Bytes sent.
+    pub(crate) bytes: u64,
+    /// Short hashes.
+    pub(crate) hashes: u64,
+    /// Signatures made.
+    pub(crate) signed: u64,
+    /// Signatures checked.
+    pub(crate) checked: u64,
+}
+
+impl From<farthing_core::meter::Counts> for Cost {
+    fn from(counts: farthing_core::meter::Counts) -> Self {
+        use farthing_core::meter::Op;
+        Self {
+            messages: counts.of(Op::Message),
+            bytes: counts.of(Op::Byte),
+            hashes: counts.of(Op::Hash),
+            signed: counts.of(Op::Sign),
+            checked: counts.of(Op::Verify),
+        }
+    }
+}

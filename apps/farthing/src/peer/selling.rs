@@ -1,0 +1,199 @@
+//! Selling, until stopped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use farthing_core::amount::Amount;
+use farthing_driver::SystemClock;
+use farthing_index::client::IndexClient;
+use farthing_peer::shop::{Folder, Price, Shop, ShopConfig, ShopError, Takings};
+use farthing_peer::talk::Deadlines;
+use farthing_peer::wallet::Wallet;
+use indicatif::ProgressBar;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::attendant::{Attendant, start_node};
+use crate::cli::App;
+use crate::cli::sell::{RedeemWhen, ServeArgs};
+use crate::config::Settings;
+use crate::control::Control;
+use crate::fail::Failure;
+use crate::shares::{Share, Shares};
+use crate::show::{count, spinner};
+use crate::stop::{asked_to_stop, signalled};
+
+/// How often the wallet looks after what falls due.
+const TEND_EVERY: Duration = Duration::from_secs(60);
+/// How often it is looked whether it is time to redeem.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// A shop that is open.
+pub(crate) struct OpenShop {
+    /// Answers other commands.
+    pub(crate) attendant: Arc<Attendant>,
+    /// What was sold so far.
+    pub(crate) takings: watch::Receiver<Takings>,
+    /// How many files are for sale, once that is known.
+    pub(crate) files: watch::Receiver<Arc<farthing_peer::shop::Shelf>>,
+    running: tokio::task::JoinHandle<Result<(), ShopError>>,
+    stop: CancellationToken,
+}
+
+impl OpenShop {
+    /// Opens a shop for these folders.
+    pub(crate) fn open(wallet: Wallet, settings: &Settings, shares: &[Share]) -> Result<Self, Failure> {
+        let folders = shares.iter().map(|share| Folder {
+            path: share.folder.clone(),
+            price: Price { amount: share.price, per: share.per.into() },
+            tags: Vec::new(),
+            hidden: false,
+        });
+        let index = settings.index.clone().map(|endpoint| IndexClient::new(endpoint, wallet.network())).transpose()?;
+        let config = ShopConfig {
+            folders: folders.collect(),
+            home: settings.home.join("shop"),
+            index,
+            deadlines: Deadlines::default(),
+            clock: Arc::new(SystemClock),
+        };
+        let node = start_node(&wallet, settings, true)?;
+        let shop = Shop::new(wallet.clone(), Arc::clone(&node), config)?;
+        let (takings, files) = (shop.takings(), shop.shelf());
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(shop.run(stop.clone()));
+        let attendant = Arc::new(Attendant::on(node, wallet, settings.clone()));
+        Ok(Self { attendant, takings, files, running, stop })
+    }
+
+    /// Waits until the shop closes by itself, which it does only if something fails.
+    pub(crate) async fn closed(&mut self) -> Result<(), Failure> {
+        match (&mut self.running).await {
+            Ok(ended) => Ok(ended?),
+            Err(error) => Err(Failure::other(error)),
+        }
+    }
+
+    /// Closes it: buyers get their releases, the index is told, the wallet is closed.
+    pub(crate) async fn close(self) -> Result<(), Failure> {
+        self.stop.cancel();
+        let ended = self.running.await.map_err(Failure::other)?;
+        self.attendant.wallet().close().await;
+        Ok(ended?)
+    }
+}
+
+/// Sells what is shared, until stopped.
+pub(crate) async fn serve(app: &App, args: ServeArgs) -> Result<(), Failure> {
+    let shares = Shares::read(&app.settings.home)?.all;
+    if shares.is_empty() {
+        return Err(Failure::usage("nothing is shared").next("farthing share FOLDER --price \"0.0005 XTS\""));
+    }
+    let threshold = threshold(&app.settings, args.redeem)?;
+    let wallet = super::open(&app.settings).await?;
+    if app.settings.index.is_none() {
+        app.out.warn("no index is named, so nobody will find what you sell; add --index URL");
+    }
+    let mut shop = OpenShop::open(wallet, &app.settings, &shares)?;
+    let control = Control::listen(&app.settings.home)?;
+    let answering = tokio::spawn(control.serve(Arc::clone(&shop.attendant)));
+    let wallet = shop.attendant.wallet().clone();
+    let tending = tokio::spawn(async move { wallet.tend(TEND_EVERY).await });
+    let redeeming = tokio::spawn(redeem_now_and_then(Arc::clone(&shop.attendant), args.redeem, threshold));
+    let line = spinner(app.out, "looking through the folders");
+    let showing = tokio::spawn(show(app.out, line.clone(), shop.files.clone(), shop.takings.clone(), shares.len()));
+    let ended = tokio::select! {
+        () = asked_to_stop(args.stop) => Ok(()),
+        ended = shop.closed() => Err(ended.err().unwrap_or_else(|| Failure::other("the shop has closed"))),
+    };
+    for task in [showing, redeeming, tending, answering] {
+        task.abort();
+        let _ = task.await;
+    }
+    line.finish_and_clear();
+    ended?;
+    app.out.note("Closing; buyers get what they paid for.");
+    let sold = *shop.takings.borrow();
+    shop.close().await?;
+    app.out.note(format_args!("{} sold in {}.", count(sold.pieces, "piece"), count(sold.visits, "visit")));
+    Ok(())
+}
+
+/// Says what is for sale, then keeps one line about what was sold.
+async fn show(
+    out: crate::show::Out,
+    line: ProgressBar,
+    mut files: watch::Receiver<Arc<farthing_peer::shop::Shelf>>,
+    mut takings: watch::Receiver<Takings>,
+    folders: usize,
+) {
+    if files.wait_for(|shelf| !shelf.is_empty()).await.is_err() {
+        return;
+    }
+    let found = files.borrow().len() as u64;
+    let words =
+        || format!("{} of {} for sale. Stop with Ctrl-C.", count(found, "file"), count(folders as u64, "folder"));
+    line.suspend(|| {
+        // A reader that went away does not keep the shop from selling.
+        let _ = out.announce(&json!({ "selling": found, "folders": folders }), words);
+    });
+    loop {
+        let sold = *takings.borrow_and_update();
+        line.set_message(format!("{} sold in {}", count(sold.pieces, "piece"), count(sold.visits, "visit")));
+        if takings.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Redeems by threshold or by timer until stopped, without selling.
+pub(crate) async fn keep_redeeming(app: &App, when: RedeemWhen) -> Result<(), Failure> {
+    let threshold = threshold(&app.settings, when)?;
+    let wallet = super::open(&app.settings).await?;
+    let attendant = Arc::new(Attendant::new(wallet.clone(), app.settings.clone()));
+    app.out.note("Redeeming when it is time. Stop with Ctrl-C.");
+    tokio::select! {
+        () = signalled() => {}
+        () = redeem_now_and_then(attendant, when, threshold) => {}
+    }
+    wallet.close().await;
+    Ok(())
+}
+
+fn threshold(settings: &Settings, when: RedeemWhen) -> Result<Option<Amount>, Failure> {
+    when.threshold.map(|typed| typed.amount(super::currency(settings)?)).transpose()
+}
+
+/// Redeems as often as asked for; does nothing, for ever, if it was not asked for.
+async fn redeem_now_and_then(attendant: Arc<Attendant>, when: RedeemWhen, threshold: Option<Amount>) {
+    if threshold.is_none() && when.every.is_none() {
+        return std::future::pending().await;
+    }
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    let mut last = tokio::time::Instant::now();
+    loop {
+        look.tick().await;
+        let by_time = when.every.is_some_and(|every| last.elapsed() >= *every);
+        let by_amount = match (threshold, attendant.wallet().earnings().await) {
+            (Some(threshold), Ok(earnings)) => {
+                !earnings.unclaimed.is_zero() && earnings.unclaimed.as_micros() >= threshold.as_micros()
+            }
+            _ => false,
+        };
+        if !by_time && !by_amount {
+            continue;
+        }
+        match attendant.redeem().await {
+            Ok(redeemed) => tracing::info!(paid = %redeemed.paid, "redeemed"),
+            Err(why) => tracing::warn!(%why, "could not redeem; it is tried again"),
+        }
+        last = tokio::time::Instant::now();
+    }
+}
+
+impl From<ShopError> for Failure {
+    fn from(error: ShopError) -> Self {
+        Self::other(error)
+    }
+}
