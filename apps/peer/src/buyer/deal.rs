@@ -7,7 +7,7 @@ use farthing_core::amount::Amount;
 use farthing_core::id::ContentId;
 use farthing_core::meter::Counts;
 use farthing_core::order::Order;
-use farthing_core::refusal::Fault;
+use farthing_core::refusal::{Code, Fault};
 use farthing_core::sign::Signed;
 use farthing_driver::Clock;
 use farthing_net::content::{FileName, safe_name};
@@ -49,6 +49,8 @@ struct Deal<'a, P> {
     report: SellerReport,
     /// A payment under way when a line broke: through which unit, and for which piece.
     unsettled: Option<(u32, u64)>,
+    /// The seller has ended the visit that we took up again: fetch its release, then begin anew.
+    ended_there: bool,
 }
 
 /// A visit with a reserve.
@@ -58,6 +60,8 @@ struct Visiting<S> {
     order: Order,
     /// The price of a piece, in units.
     units: u32,
+    /// Whether an earlier visit is taken up again.
+    resumed: bool,
     /// A piece paid for when the line broke in an earlier visit.
     owed: Option<u64>,
     /// How far the seller was paid as the visit began, and the last word it was sent and it
@@ -88,12 +92,13 @@ pub(super) async fn deal<P: Pocket>(trip: Arc<Trip<P>>, seller: Seller) -> Selle
         abandoned: 0,
         left: None,
     };
-    let mut deal = Deal { trip: &trip, seller: &seller, report, unsettled: None };
+    let mut deal = Deal { trip: &trip, seller: &seller, report, unsettled: None, ended_there: false };
     let mut broken = 0;
     loop {
-        let before = deal.report.pieces;
+        let before = (deal.report.pieces, deal.ended_there);
         match deal.visit().await {
-            Ok(Next::Another) if deal.report.pieces > before => {}
+            // Each further visit has something to show for the one before.
+            Ok(Next::Another) if (deal.report.pieces, deal.ended_there) != before => {}
             Ok(_) => break,
             Err(Left::Talk(why)) if why.is_a_broken_line() && broken < RECONNECTS => {
                 tracing::debug!(seller = %seller.peer.short(), %why, "a visit broke off");
@@ -137,6 +142,12 @@ impl<'a, P: Pocket> Deal<'a, P> {
         }
         let resuming = before.filter(|before| before == quoted.quote().signed());
         let mut visiting = self.begin(quoted, order, resuming).await?;
+        if std::mem::take(&mut self.ended_there) {
+            self.end(visiting).await?;
+            // With or without a release: never back to this visit.
+            self.forget_quote();
+            return Ok(Next::Another);
+        }
         match self.fetch_owed(&mut visiting, member.as_ref(), flight).await {
             Ok(flight) => self.spend(visiting, member, flight).await,
             Err(left) => {
@@ -237,6 +248,7 @@ impl<'a, P: Pocket> Deal<'a, P> {
             Some(_) => pocket.resume(self.seller.peer, order.id()).await.map_err(Left::Wallet)?,
             None => None,
         };
+        let resumed = known.is_some();
         let (visit, mut spending) = match (known, self.unsettled) {
             (Some(known), _) => known,
             // It would have us pay anew while it owes a piece.
@@ -284,7 +296,7 @@ impl<'a, P: Pocket> Deal<'a, P> {
             _ => {}
         }
         let owed = accepted.last;
-        Ok(Visiting { paying, spending, order, units, owed, start: through, sent: through, answered: through })
+        Ok(Visiting { paying, spending, order, units, resumed, owed, start: through, sent: through, answered: through })
     }
 
     /// Fetches the piece that was paid for when the line broke, if it did not arrive. Gives the
@@ -351,7 +363,7 @@ impl<'a, P: Pocket> Deal<'a, P> {
             self.report.payments += 1;
             let encoded = match visiting.paying.pay(further, pay, flight.piece()).await {
                 Ok(encoded) => encoded,
-                Err(why) => return Err(self.broke_off(visiting, flight, why).await),
+                Err(why) => return self.broke_off(visiting, flight, why).await,
             };
             visiting.answered = pay.index;
             match self.land(flight, encoded).await {
@@ -367,7 +379,12 @@ impl<'a, P: Pocket> Deal<'a, P> {
     }
 
     /// A payment was not answered with its piece.
-    async fn broke_off(&mut self, visiting: Visiting<P::Spending>, mut flight: Flight<'_>, why: TalkError) -> Left {
+    async fn broke_off(
+        &mut self,
+        visiting: Visiting<P::Spending>,
+        mut flight: Flight<'_>,
+        why: TalkError,
+    ) -> Result<Next, Left> {
         let sent = visiting.sent;
         match &why {
             TalkError::TurnedDown(refusal) if refusal.fault == Fault::Us => {
@@ -380,8 +397,19 @@ impl<'a, P: Pocket> Deal<'a, P> {
                         self.report.payments -= 1;
                     }
                     Ok(_) => {}
-                    Err(left) => return left,
+                    Err(left) => return Err(left),
                 }
+            }
+            // Its release went missing when the line broke in an earlier run.
+            TalkError::TurnedDown(refusal)
+                if visiting.resumed && visiting.answered == visiting.start && refusal.code == Code::State =>
+            {
+                flight.unpaid();
+                self.report.payments -= 1;
+                self.abandon(visiting.spending).await;
+                self.report.abandoned -= 1;
+                self.ended_there = true;
+                return Ok(Next::Another);
             }
             _ => {
                 self.unsettled = Some((sent, flight.piece()));
@@ -389,7 +417,7 @@ impl<'a, P: Pocket> Deal<'a, P> {
                 self.abandon(visiting.spending).await;
             }
         }
-        why.into()
+        Err(why.into())
     }
 
     /// Ends a visit and takes the release.
@@ -423,10 +451,14 @@ impl<'a, P: Pocket> Deal<'a, P> {
         }
         self.count(order, units, start, through);
         self.report.receipts.extend(receipt);
+        self.forget_quote();
+        Ok(through)
+    }
+
+    fn forget_quote(&self) {
         if let Err(why) = self.quotes(|quotes| quotes.drop_of(self.seller.peer)) {
             tracing::warn!(%why, "an old quote stays behind");
         }
-        Ok(through)
     }
 
     fn is_sound(&self, receipt: &Signed<farthing_core::order::Receipt>, order: &Order, through: u32) -> bool {

@@ -8,6 +8,8 @@ use farthing_core::order::{Order, Receipt};
 use farthing_core::sign::Signed;
 use farthing_netpay::messages::{Pay, Release, Reserve, Visit};
 
+use crate::wallet::{Spending, Wallet, WalletError, Want};
+
 /// Why a wallet does not pay, in its own words. Nothing was sent.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
@@ -85,4 +87,63 @@ pub trait Spend: Send + 'static {
     /// # Errors
     /// [`PocketError`].
     fn abandon(self) -> impl Future<Output = Result<(), PocketError>> + Send;
+}
+
+impl From<WalletError> for PocketError {
+    fn from(why: WalletError) -> Self {
+        Self(Box::new(why))
+    }
+}
+
+impl Pocket for Wallet {
+    type Spending = Spending;
+
+    fn network(&self) -> NetworkId {
+        self.network()
+    }
+
+    async fn begin(&self, order: &Order, pieces: u64, max_total: Amount) -> Result<(Visit, Spending), PocketError> {
+        let want = Want { payee: order.payee, order: order.clone(), units_per_piece: 1, pieces, max_total };
+        Ok(self.begin(want).await?)
+    }
+
+    async fn resume(&self, payee: PeerId, order: OrderId) -> Result<Option<(Visit, Spending)>, PocketError> {
+        Ok(self.resume(payee, order).await?)
+    }
+}
+
+impl Spend for Spending {
+    fn unit(&self) -> Amount {
+        self.unit()
+    }
+
+    fn left(&self) -> u32 {
+        self.left()
+    }
+
+    async fn agree(&mut self, through: u32) -> Result<(), PocketError> {
+        Ok(Self::agree(self, through)?)
+    }
+
+    async fn pay(&mut self, units: u32) -> Result<Pay, PocketError> {
+        Ok(Self::pay(self, units).await?)
+    }
+
+    async fn extend(&mut self) -> Result<Signed<Reserve>, PocketError> {
+        Ok(Self::extend(self).await?)
+    }
+
+    async fn finish(
+        self,
+        release: Signed<Release>,
+        receipt: Option<Signed<Receipt>>,
+        paid_at_least: u32,
+    ) -> Result<(), PocketError> {
+        Self::finish(self, release, receipt, paid_at_least).await?;
+        Ok(())
+    }
+
+    async fn abandon(self) -> Result<(), PocketError> {
+        Ok(Self::abandon(self).await?)
+    }
 }

@@ -12,15 +12,21 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::shop::{Earn, Folder, Per, Price, Shop, ShopConfig, ShopError, Till};
 use crate::talk::messages::{Accepted, Answer, Ask, Quote, Released, Welcome};
-use crate::talk::testing::{FakePocket, FakeTill, HERE, micros};
+use crate::talk::buying::Guest;
+use crate::talk::testing::{FakeBank, FakePocket, FakeTill, HERE, micros, wallet};
 use crate::talk::{Line, VERSIONS};
+use crate::wallet::Wallet;
 
 const PRICE: u64 = 6;
 const TIME: Duration = Duration::from_secs(30);
 
 fn node(seed: u8) -> Arc<Node> {
+    node_of(zeroize::Zeroizing::new([seed; 32]))
+}
+
+fn node_of(secret: zeroize::Zeroizing<[u8; 32]>) -> Arc<Node> {
     let config = NodeConfig {
-        secret: zeroize::Zeroizing::new([seed; 32]),
+        secret,
         listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
         bootstrap: vec![],
         mdns: false,
@@ -38,8 +44,8 @@ fn content(bytes: &[u8]) -> ContentId {
 }
 
 /// A shop that runs, with files of its own.
-struct Running {
-    till: FakeTill,
+struct Running<T = FakeTill> {
+    till: T,
     node: Arc<Node>,
     dir: tempfile::TempDir,
     stop: CancellationToken,
@@ -47,19 +53,30 @@ struct Running {
     takings: watch::Receiver<crate::shop::Takings>,
 }
 
-impl Running {
-    /// Opens a shop and waits until all files are on the shelf.
-    async fn open(seed: u8, price: u64, files: &[(&str, &[u8])]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("shared")).unwrap();
-        for (name, bytes) in files {
-            fs::write(dir.path().join("shared").join(name), bytes).unwrap();
-        }
-        Self::reopen(seed, price, FakeTill::new(seed), dir, files.len()).await
+fn shared(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("shared")).unwrap();
+    for (name, bytes) in files {
+        fs::write(dir.path().join("shared").join(name), bytes).unwrap();
     }
+    dir
+}
 
-    async fn reopen(seed: u8, price: u64, till: FakeTill, dir: tempfile::TempDir, files: usize) -> Self {
-        let node = node(seed);
+impl Running {
+    async fn open(seed: u8, price: u64, files: &[(&str, &[u8])]) -> Self {
+        Self::reopen(node(seed), price, FakeTill::new(seed), shared(files), files.len()).await
+    }
+}
+
+impl Running<Wallet> {
+    async fn open_with(till: Wallet, price: u64, files: &[(&str, &[u8])]) -> Self {
+        Self::reopen(node_of(till.identity()), price, till, shared(files), files.len()).await
+    }
+}
+
+impl<T: Till> Running<T> {
+    /// Opens a shop and waits until all files are on the shelf.
+    async fn reopen(node: Arc<Node>, price: u64, till: T, dir: tempfile::TempDir, files: usize) -> Self {
         let price = Price { amount: micros(price), per: Per::Piece };
         let folder = Folder { path: dir.path().join("shared"), price, tags: vec![], hidden: false };
         let config = ShopConfig {
@@ -80,7 +97,7 @@ impl Running {
         Seller { peer: self.node.public_key(), addresses: self.node.listen_addrs().await }
     }
 
-    async fn close(self) -> (FakeTill, tempfile::TempDir) {
+    async fn close(self) -> (T, tempfile::TempDir) {
         self.stop.cancel();
         self.ended.await.unwrap().unwrap();
         Arc::try_unwrap(self.node).unwrap().close().await;
@@ -429,7 +446,7 @@ async fn a_purchase_survives_its_seller_going_away_and_coming_back() {
         assert_eq!(refusal.unwrap().code, Code::State, "{report:?}");
         assert_eq!(report.sellers[0].abandoned, 0, "it left a release behind");
         let (till, dir) = shop.close().await;
-        shop = Running::reopen(2, PRICE, till, dir, 1).await;
+        shop = Running::reopen(node(2), PRICE, till, dir, 1).await;
         closings += 1;
     }
     assert!(closings >= 1);
@@ -473,4 +490,64 @@ async fn shop_notices_a_new_file_and_one_taken_away() {
     assert_eq!(fs::read(complete(&report)).unwrap(), b"new");
     let gone = shopper.buy(shopper.wants(content(b"old"), vec![seller])).await;
     assert_eq!(gone.sellers[0].left.as_ref().and_then(Left::refusal).unwrap().code, Code::Goods);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_that_went_missing_is_fetched_and_the_purchase_goes_on() {
+    let file = bytes(6 * PIECE_BYTES);
+    let shop = Running::open(2, PRICE, &[("file", &file)]).await;
+    let shopper = Shopper::new();
+    let seller = shop.as_seller().await;
+    // A run that is killed between the release and its arrival.
+    let incoming = shopper.dir.path().join(INCOMING);
+    fs::create_dir_all(&incoming).unwrap();
+    let stream = shopper.buyer.node.open(seller.peer, &seller.addresses).await.unwrap();
+    let guest = Guest::greet(stream, seller.peer, HERE, Deadlines::default()).await.unwrap();
+    let quoted = guest.want(content(&file), None, SystemClock.now()).await.unwrap();
+    Quotes::open(&incoming, &content(&file)).keep(quoted.quote().signed().clone()).unwrap();
+    let order = quoted.quote().body().0.clone();
+    let (visit, spending) = shopper.buyer.pocket.begin(&order, 6, micros(100)).await.unwrap();
+    let (paying, _) = quoted.begin(visit).await.unwrap();
+    paying.done().await.unwrap();
+    drop(spending);
+
+    let report = shopper.buy(shopper.wants(content(&file), vec![seller])).await;
+    assert_eq!(fs::read(complete(&report)).unwrap(), file);
+    assert_eq!((report.sellers[0].abandoned, shopper.buyer.pocket.broken_off()), (0, 0));
+    assert_eq!(report.paid.unwrap().as_micros(), 6 * PRICE);
+    assert_eq!(shop.till.earned(), 6 * PRICE);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn real_wallets_trade_while_the_bank_is_down() {
+    let file = bytes(150 * PIECE_BYTES + 1);
+    let (dir, bank) = (tempfile::tempdir().unwrap(), Arc::new(FakeBank::default()));
+    let payer = wallet(&dir.path().join("payer"), 9, &bank).await;
+    payer.upkeep(&*bank).await.unwrap();
+    bank.down.store(true, std::sync::atomic::Ordering::SeqCst);
+    let mut shops = Vec::new();
+    for seed in [2, 3] {
+        let till = wallet(&dir.path().join(format!("payee {seed}")), seed, &bank).await;
+        shops.push(Running::open_with(till, PRICE * 10, &[("file", &file)]).await);
+    }
+    let buyer = Buyer {
+        pocket: payer.clone(),
+        node: node_of(payer.identity()),
+        clock: Arc::new(SystemClock),
+        deadlines: Deadlines::default(),
+    };
+    let goods = tempfile::tempdir().unwrap();
+    let purchase = Purchase {
+        content: content(&file),
+        sellers: vec![shops[0].as_seller().await, shops[1].as_seller().await],
+        folder: goods.path().to_owned(),
+        name: None,
+        budget: None,
+        price_max: None,
+    };
+    let report = buyer.buy(purchase, watch::Sender::default(), CancellationToken::new()).await.unwrap();
+    assert_eq!(fs::read(complete(&report)).unwrap(), file, "{report:?}");
+    assert_eq!(report.paid.unwrap().as_micros(), 151 * PRICE * 10);
+    assert!(report.sellers.iter().all(|seller| seller.left.is_none() && seller.abandoned == 0), "{report:?}");
+    assert!(report.cost().of(farthing_core::meter::Op::Hash) > 0);
 }

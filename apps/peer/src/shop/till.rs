@@ -9,6 +9,8 @@ use farthing_core::refusal::Refusal;
 use farthing_core::sign::{Signed, Statement};
 use farthing_netpay::messages::{Pay, Release, Reserve, Visit};
 
+use crate::wallet::{Earning, Wallet};
+
 /// The selling side of a wallet.
 pub trait Till: Clone + Send + Sync + 'static {
     /// A visit under way.
@@ -62,4 +64,53 @@ pub trait Earn: Send + Sync + 'static {
     /// # Errors
     /// A [`Refusal`] that blames this side.
     fn release(self) -> impl Future<Output = Result<(Signed<Release>, Option<Signed<Receipt>>), Refusal>> + Send;
+}
+
+impl Till for Wallet {
+    type Earning = Earning;
+
+    fn me(&self) -> PeerId {
+        self.me()
+    }
+
+    fn network(&self) -> NetworkId {
+        self.network()
+    }
+
+    fn sign<T: Statement>(&self, statement: &T) -> Signed<T> {
+        self.key().sign(self.network(), statement)
+    }
+
+    async fn admit(&self, order: &Order, visit: Visit) -> Result<Earning, Refusal> {
+        self.admit(self.now(), order, visit).await
+    }
+}
+
+impl Earn for Earning {
+    fn unit(&self) -> Amount {
+        self.unit()
+    }
+
+    fn through(&self) -> u32 {
+        self.through()
+    }
+
+    fn on_pay(&mut self, pay: &Pay) -> Result<u32, Refusal> {
+        Self::on_pay(self, pay)
+    }
+
+    async fn persist(&self) -> Result<(), Refusal> {
+        Ok(self.persist().await?)
+    }
+
+    async fn extend(&mut self, reserve: Signed<Reserve>) -> Result<(), Refusal> {
+        Self::extend(self, reserve).await
+    }
+
+    async fn release(self) -> Result<(Signed<Release>, Option<Signed<Receipt>>), Refusal> {
+        let release = Self::release(&self).await?;
+        let receipt = self.receipt()?;
+        let paid = receipt.peek().is_ok_and(|receipt| !receipt.amount.is_zero());
+        Ok((release, paid.then_some(receipt)))
+    }
 }

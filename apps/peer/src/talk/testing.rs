@@ -1,21 +1,29 @@
 //! A wallet for tests, kept in memory: the real scheme with a bank that backs every chain.
 
 use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use farthing_core::amount::{Amount, Currency};
-use farthing_core::id::{ChainId, NetworkId, OrderId, PeerId};
+use farthing_core::id::{ChainId, NetworkId, OrderId, PeerId, RequestId};
 use farthing_core::order::{Order, Receipt};
-use farthing_core::refusal::Refusal;
+use farthing_core::refusal::{Code, Refusal};
+use farthing_core::seed::Seed;
 use farthing_core::sign::{SecretKey, Signed, Statement};
 use farthing_core::time::{Span, Time};
+use farthing_core::vault::Protection;
+use farthing_core::wire;
 use farthing_driver::{Clock, SystemClock};
-use farthing_netpay::messages::{Pay, Release, Reserve, Touchstone, Visit};
+use farthing_netpay::messages::{OpenChain, Pay, Release, Reserve, Touchstone, Visit, kind};
 use farthing_netpay::payee::{Counting, Payee, Terms};
 use farthing_netpay::payer::{ChainTerms, NewChain, Purse};
 
+use futures::future::BoxFuture;
+
 use crate::buyer::{Pocket, PocketError, Spend};
 use crate::shop::{Earn, Till};
+use crate::wallet::{BankPin, Desk, DeskError, Options, Settings, Wallet};
 
 pub(crate) const HERE: NetworkId = NetworkId([7; 16]);
 
@@ -31,11 +39,58 @@ fn now() -> Time {
     SystemClock.now()
 }
 
+/// The bank's word for any chain.
+fn backed(request: OpenChain) -> Signed<Touchstone> {
+    let touchstone = Touchstone {
+        chain: request.header.chain_id(&request.root),
+        root: request.root,
+        header: request.header,
+        grace: Span::from_days(1),
+        opened: now(),
+    };
+    key(1).sign(HERE, &touchstone)
+}
+
+/// A bank that opens chains and does nothing else, while it is up.
+#[derive(Default)]
+pub(crate) struct FakeBank {
+    pub(crate) down: AtomicBool,
+}
+
+impl Desk for FakeBank {
+    fn ask<'a>(
+        &'a self,
+        _: &'a SecretKey,
+        _: RequestId,
+        kind: u16,
+        message: Vec<u8>,
+    ) -> BoxFuture<'a, Result<Vec<u8>, DeskError>> {
+        Box::pin(async move {
+            if self.down.load(Ordering::SeqCst) || kind != kind::OPEN {
+                return Err(DeskError::NotSent("the bank is down".into()));
+            }
+            Ok(wire::encode(&backed(wire::decode(&message).unwrap())))
+        })
+    }
+}
+
+/// A real wallet at that bank.
+pub(crate) async fn wallet(home: &Path, seed: u8, bank: &Arc<FakeBank>) -> Wallet {
+    let endpoint = "http://127.0.0.1:1".into();
+    let pin = BankPin { endpoint, key: key(1).id(), network: HERE, currency: Currency::XTS };
+    let seed = Seed::from_entropy([seed; 32]);
+    let settings = Settings::with_bank(pin);
+    let wallet = Wallet::create(home, &seed, &Protection::None, &settings, Options::default()).await.unwrap();
+    wallet.set_desk(bank.clone()).await;
+    wallet
+}
+
 /// The selling side. What it holds survives a shop, as a wallet on the disk would.
 #[derive(Clone)]
 pub(crate) struct FakeTill {
     key: Arc<SecretKey>,
     visits: Arc<Mutex<HashMap<ChainId, Counting>>>,
+    released: Arc<Mutex<HashMap<[u8; 32], Signed<Release>>>>,
 }
 
 pub(crate) struct FakeEarning {
@@ -45,7 +100,7 @@ pub(crate) struct FakeEarning {
 
 impl FakeTill {
     pub(crate) fn new(seed: u8) -> Self {
-        Self { key: Arc::new(key(seed)), visits: Arc::default() }
+        Self { key: Arc::new(key(seed)), visits: Arc::default(), released: Arc::default() }
     }
 
     /// All that was paid, in micros.
@@ -99,6 +154,9 @@ impl Earn for FakeEarning {
     }
 
     fn on_pay(&mut self, pay: &Pay) -> Result<u32, Refusal> {
+        if self.till.released.lock().unwrap().contains_key(&self.counting.reserve().digest()) {
+            return Err(Refusal::new(Code::State, "the visit has ended"));
+        }
         Ok(self.counting.on_pay(now(), pay)?)
     }
 
@@ -116,7 +174,10 @@ impl Earn for FakeEarning {
     async fn release(self) -> Result<(Signed<Release>, Option<Signed<Receipt>>), Refusal> {
         let receipt = self.counting.receipt(1, now())?;
         let receipt = (self.counting.through() > 0).then(|| self.till.sign(&receipt));
-        Ok((self.counting.release(&self.till.key, HERE, now()), receipt))
+        let mut released = self.till.released.lock().unwrap();
+        let release = self.counting.release(&self.till.key, HERE, now());
+        let release = released.entry(self.counting.reserve().digest()).or_insert(release);
+        Ok((release.clone(), receipt))
     }
 }
 
@@ -169,15 +230,7 @@ impl FakePocket {
         let signer = key(100 + n);
         let terms = ChainTerms { units: 4_096, unit, not_after: now().after(Span::from_days(7)) };
         let new = NewChain::new(signer.id(), terms, [n; 32], [n; 16]).unwrap();
-        let request = new.request();
-        let touchstone = Touchstone {
-            chain: request.header.chain_id(&request.root),
-            root: request.root,
-            header: request.header,
-            grace: Span::from_days(1),
-            opened: now(),
-        };
-        let touchstone = key(1).sign(HERE, &touchstone).verify(HERE).unwrap();
+        let touchstone = backed(new.request()).verify(HERE).unwrap();
         (new.opened(touchstone).unwrap(), signer)
     }
 }
