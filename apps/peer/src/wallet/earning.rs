@@ -403,7 +403,7 @@ fn end_visit(
     let key = held_key(chain_of(&earned)?, earned.from, &digest);
     if tip.index() < earned.from {
         cx.tx.delete(HELD, &key);
-        cx.tx.delete(DUE, &records::due_key(earned.deadline, &digest));
+        records::no_longer_due(cx.tx, earned.deadline, &digest);
     } else {
         records::put(cx.tx, HELD, &key, &Stretch { through: tip.index(), reserve: digest });
     }
@@ -424,6 +424,16 @@ pub(crate) fn earned_with_tip(
     let gone = || WalletError::Records("the word of a visit is gone".into());
     let tip = records::look(reader, TIPS, digest)?.ok_or_else(gone)?;
     Ok(Some((earned, tip)))
+}
+
+/// Forgets a visit that nobody can claim for or come back to any more.
+pub(crate) fn forget(cx: &mut Context<'_>, digest: &[u8; 32]) -> Result<(), Halt> {
+    if let Some(earned) = records::get::<Earned>(&*cx.tx, EARNED, digest)? {
+        cx.tx.delete(HELD, &held_key(chain_of(&earned)?, earned.from, digest));
+    }
+    cx.tx.delete(EARNED, digest);
+    cx.tx.delete(TIPS, digest);
+    Ok(())
 }
 
 fn chain_of(earned: &Earned) -> Result<ChainId, Halt> {

@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use farthing_core::seed::Seed;
 use farthing_core::vault::{self, Protection, VAULT_MAX, VaultError};
@@ -12,7 +13,7 @@ use rand_chacha::rand_core::SeedableRng;
 use zeroize::Zeroizing;
 
 use super::error::WalletError;
-use super::records::Place;
+use super::records::Witness;
 use super::settings::{SETTINGS_BYTES_MAX, Settings};
 
 /// The folder's permissions.
@@ -69,11 +70,30 @@ impl Home {
         self.0.join("wallet.toml")
     }
 
-    /// Which file holds the records.
-    pub(crate) fn place(&self) -> Result<Place, WalletError> {
-        let path = self.records();
-        let meta = fs::metadata(&path).map_err(|why| WalletError::file(path, why))?;
-        Ok(Place { device: meta.dev(), inode: meta.ino() })
+    fn witness(&self) -> PathBuf {
+        self.0.join("witness")
+    }
+
+    fn next_witness(&self) -> PathBuf {
+        self.0.join("witness.next")
+    }
+
+    /// The witness beside the records, if there is a whole one.
+    pub(crate) fn find_witness(&self) -> Option<Witness> {
+        identify(&self.witness()).ok()
+    }
+
+    /// Makes the witness of this opening; [`call_witness`](Self::call_witness) puts it in place.
+    pub(crate) fn make_witness(&self) -> Result<Witness, WalletError> {
+        let path = self.next_witness();
+        write_private(&path, &random::<16>()?)?;
+        identify(&path).map_err(|why| WalletError::file(path, why))
+    }
+
+    /// Puts the witness of this opening in place, once the records know it.
+    pub(crate) fn call_witness(&self) -> Result<(), WalletError> {
+        let path = self.witness();
+        fs::rename(self.next_witness(), &path).and_then(|()| sync_folder(&path)).map_err(|why| WalletError::file(path, why))
     }
 
     pub(crate) fn read_settings(&self) -> Result<Settings, WalletError> {
@@ -155,8 +175,24 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), WalletError
         let _ = fs::remove_file(&unfinished);
         return Err(failed(why));
     }
+    sync_folder(path).map_err(failed)
+}
+
+/// Makes a name in a folder survive a power cut.
+fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    File::open(folder)?.sync_all()
+}
+
+/// Tells a witness from every other one, and from its copies.
+fn identify(path: &Path) -> io::Result<Witness> {
+    let mut file = File::open(path)?;
+    let meta = file.metadata()?;
+    let mut nonce = [0; 16];
+    file.read_exact(&mut nonce)?;
+    let born = meta.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+    let born = born.and_then(|born| u64::try_from(born.as_nanos()).ok());
+    Ok(Witness { nonce, inode: meta.ino(), born })
 }
 
 /// A secret as transport layers want it.

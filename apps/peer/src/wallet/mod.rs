@@ -10,14 +10,16 @@
 //! # Copies
 //! A chain spent from two copies of a wallet would be spent twice, and its owner found guilty. So
 //! chains belong to an *epoch*, and those of an earlier one are never spent: their rest comes back
-//! from the bank when they end. The epoch advances when a backup is restored and when the file of
-//! records turns out to be another file than last time (a copied folder); from then on the wallet
-//! receives, and pays only after [`Wallet::reconcile`]. Keys of new chains are drawn from the seed
-//! *and* fresh randomness, so no two copies ever make the same chain.
+//! from the bank when they end. The epoch advances when a backup is restored, and when the records
+//! are not the ones that were open last: a small *witness* file beside them is made anew at every
+//! opening, so a copied folder has another one, and records put back from an older copy know an
+//! older one. From then on the wallet receives, and pays only after [`Wallet::reconcile`]. Keys of
+//! new chains are drawn from the seed *and* fresh randomness, so no two copies ever make the same
+//! chain.
 //!
-//! What this does not see: a snapshot of the whole disk or virtual machine, put back or run twice,
-//! in which the very same file seems to go on. Do not run a wallet from such a snapshot; restore
-//! its backup or its phrase instead.
+//! What this does not see: a snapshot of the whole disk or virtual machine put back or run twice,
+//! and records exchanged for a copy made since the wallet was last opened. Do not run a wallet from
+//! such; restore its backup or its phrase instead.
 
 mod backup;
 mod chains;

@@ -33,14 +33,16 @@ pub(crate) const EARNED: Table = Table("wallet_earned");
 pub(crate) const TIPS: Table = Table("wallet_tips");
 /// Visits not wholly redeemed yet, by the moment the time to claim is over.
 pub(crate) const DUE: Table = Table("wallet_due");
+/// Visits that bring nothing more, by the moment the time to claim is over.
+pub(crate) const PAST: Table = Table("wallet_past");
 /// Reserves held of a chain, by chain and first unit.
 pub(crate) const HELD: Table = Table("wallet_held");
 /// What happened, by time.
 pub(crate) const HISTORY: Table = Table("wallet_history");
 
 /// The tables of a wallet, in the order of a backup.
-pub(crate) const TABLES: [Table; 11] =
-    [META, PURSES, AHEAD, PAYING, BUDGET, REQUESTS, EARNED, TIPS, DUE, HELD, HISTORY];
+pub(crate) const TABLES: [Table; 12] =
+    [META, PURSES, AHEAD, PAYING, BUDGET, REQUESTS, EARNED, TIPS, DUE, PAST, HELD, HISTORY];
 
 /// The one key in [`META`].
 pub(crate) const SELF: &[u8] = b"self";
@@ -63,9 +65,10 @@ pub(crate) struct Meta {
     /// Whether books must be compared with the bank before anything is paid.
     #[n(4)]
     pub(crate) restored: bool,
-    /// Where the file of records lay when they were last opened.
+    /// The witness that lies beside the records: the one of the last opening and the one of this,
+    /// whichever the crash of a machine has left there.
     #[n(5)]
-    pub(crate) place: Option<Place>,
+    pub(crate) witnesses: [Option<Witness>; 2],
     /// When the last redemption was begun.
     #[n(6)]
     pub(crate) redeemed: Time,
@@ -80,15 +83,19 @@ pub(crate) struct Meta {
     pub(crate) version: u64,
 }
 
-/// Which file on which disk: a copied file is another one.
+/// A small file beside the records, made anew at every opening. A copied one is another file, and
+/// records put back from an older copy know an older one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
-pub(crate) struct Place {
-    /// The device.
-    #[n(0)]
-    pub(crate) device: u64,
-    /// The file.
+pub(crate) struct Witness {
+    /// What is in it.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub(crate) nonce: [u8; 16],
+    /// Its number on its disk.
     #[n(1)]
     pub(crate) inode: u64,
+    /// When it was made, in nanoseconds, where the file system knows.
+    #[n(2)]
+    pub(crate) born: Option<u64>,
 }
 
 /// A chain of this wallet.
@@ -424,4 +431,11 @@ pub(crate) fn put<T: Encode<()>>(tx: &mut (impl Records + ?Sized), table: Table,
 /// A key that sorts by time and then by digest.
 pub(crate) fn due_key(at: Time, digest: &[u8; 32]) -> Vec<u8> {
     [&at.as_millis().to_be_bytes()[..], digest].concat()
+}
+
+/// Moves a visit from those to be redeemed to those that bring nothing more.
+pub(crate) fn no_longer_due(tx: &mut (impl Records + ?Sized), deadline: Time, digest: &[u8; 32]) {
+    let key = due_key(deadline, digest);
+    tx.delete(DUE, &key);
+    put(tx, PAST, &key, &());
 }

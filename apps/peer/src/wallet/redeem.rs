@@ -198,7 +198,7 @@ fn take_line(cx: &mut Context<'_>, digest: &[u8; 32], outcome: &ClaimOutcome, pa
     // A visit that can bring nothing more is left out of the next redemption.
     let ended = earned.release.is_some() || earned.expires <= cx.now;
     if over || (ended && tip.is_none_or(|tip| tip.index() <= earned.claimed)) {
-        cx.tx.delete(DUE, &records::due_key(earned.deadline, digest));
+        records::no_longer_due(cx.tx, earned.deadline, digest);
     }
     records::put(cx.tx, EARNED, digest, &earned);
     Ok(())

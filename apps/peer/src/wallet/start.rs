@@ -13,7 +13,7 @@ use farthing_store::{SqliteOptions, SqliteStore, StoreError};
 use super::error::WalletError;
 use super::home::{Home, random};
 use super::policy::{Approver, NobodyApproves};
-use super::records::{self, HISTORY, Happened, META, Meta, SELF, TABLES, What};
+use super::records::{self, HISTORY, Happened, META, Meta, SELF, TABLES, What, Witness};
 use super::settings::Settings;
 use super::{Inner, Wallet};
 
@@ -107,15 +107,15 @@ impl Wallet {
             next_chain: 0,
             floor: TimeFloor::default(),
             restored: false,
-            place: None,
+            witnesses: [None, None],
             redeemed: options.clock.now(),
             owner: key.id(),
             network: settings.bank.network,
             version: 0,
         };
         let handle = run(&home, &options)?;
-        let place = home.place()?;
-        let meta = handle.transact(move |cx| admit_records(cx, fresh, place, beginning)).await?;
+        let (found, next) = (home.find_witness(), home.make_witness()?);
+        let meta = handle.transact(move |cx| admit_records(cx, fresh, found, next, beginning)).await?;
         if meta.owner != key.id() {
             return Err(WalletError::Foreign(home.records()));
         }
@@ -123,6 +123,7 @@ impl Wallet {
             let why = "[bank] network: the wallet's records belong to another bank's network".into();
             return Err(WalletError::Settings { path: home.path().join("wallet.toml"), why });
         }
+        home.call_witness()?;
         if meta.restored {
             tracing::warn!(epoch = meta.epoch, "the wallet was restored or copied: it pays only after reconciliation");
         }
@@ -200,19 +201,20 @@ pub(crate) fn run(home: &Home, options: &Options) -> Result<DriverHandle, Wallet
 fn admit_records(
     cx: &mut Context<'_>,
     fresh: Meta,
-    place: records::Place,
+    found: Option<Witness>,
+    next: Witness,
     beginning: Beginning,
 ) -> Result<Meta, farthing_role::Halt> {
     let known: Option<Meta> = records::get(&*cx.tx, META, SELF)?;
     let meta = match known {
         // Somebody else's records are left as they are.
         Some(meta) if meta.owner != fresh.owner || meta.network != fresh.network => return Ok(meta),
-        Some(meta) if meta.place == Some(place) => return Ok(meta),
+        Some(meta) if found.is_some() && meta.witnesses.contains(&found) => meta,
         Some(meta) => next_epoch(cx, meta, fresh.copy),
         None if beginning == Beginning::New => fresh,
         None => next_epoch(cx, Meta { redeemed: cx.now, ..fresh.clone() }, fresh.copy),
     };
-    let meta = Meta { place: Some(place), ..meta };
+    let meta = Meta { witnesses: [found, Some(next)], version: meta.version + 1, ..meta };
     records::put(cx.tx, META, SELF, &meta);
     Ok(meta)
 }
@@ -221,7 +223,7 @@ fn admit_records(
 fn next_epoch(cx: &mut Context<'_>, meta: Meta, copy: [u8; 16]) -> Meta {
     let epoch = meta.epoch.saturating_add(1);
     note(cx, What::Restored { epoch });
-    Meta { copy, epoch, restored: true, version: meta.version + 1, ..meta }
+    Meta { copy, epoch, restored: true, ..meta }
 }
 
 fn change_meta(cx: &mut Context<'_>, change: impl FnOnce(&mut Meta)) -> Result<Meta, farthing_role::Halt> {

@@ -13,15 +13,19 @@ use farthing_role::{Context, Halt, Scan};
 
 use super::chains::{Taken, units_for};
 use super::desk::Desk;
+use super::earning::forget;
 use super::error::WalletError;
 use super::journal::Answered;
 use super::policy;
-use super::records::{self, AHEAD, About, DUE, PAYING, PURSES, Paying, PurseRecord, REQUESTS, What};
+use super::records::{self, AHEAD, About, DUE, PAST, PAYING, PURSES, Paying, PurseRecord, REQUESTS, What};
 use super::redeem::{RedeemReport, due_digest};
 use super::{Wallet, start};
 
 /// How long a chain that is over is kept for the case that its owner is accused.
 const KEEP_OVER: Span = Span::from_days(30);
+
+/// The most visits forgotten in one round.
+const FORGET_PER_ROUND: usize = 1_024;
 
 /// A spare chain must run at least so long.
 const SPARE_RUNS: Span = Span::from_hours(24);
@@ -57,7 +61,7 @@ impl Wallet {
     pub async fn upkeep(&self, desk: &dyn Desk) -> Result<Upkeep, WalletError> {
         let now = self.checked_now()?;
         let mut done = Upkeep { refunded: self.close_chains(now).await?, ..Upkeep::default() };
-        self.forget_lapsed(now).await?;
+        self.forget_past(now).await?;
         if self.redeem_is_due().await? {
             match self.redeem(desk).await {
                 Ok(report) => done.redeemed = Some(report),
@@ -189,24 +193,29 @@ impl Wallet {
         Ok(refunded)
     }
 
-    /// Leaves visits whose time to claim is long over out of every later look.
-    async fn forget_lapsed(&self, now: Time) -> Result<(), WalletError> {
-        let lapsed = self.inner.handle.read(|reader| -> Result<Vec<Vec<u8>>, WalletError> {
-            let rows = reader.scan(DUE, Scan { prefix: &[], after: None, limit: 1_024 })?;
-            let before = now.before(KEEP_OVER).as_millis().to_be_bytes();
-            let mut keys = Vec::new();
-            for (key, _) in rows.into_iter().take_while(|(key, _)| key.get(..8).is_some_and(|at| at < &before[..])) {
-                due_digest(&key)?;
-                keys.push(key);
+    /// Forgets visits whose time to claim is long over, a bounded portion.
+    async fn forget_past(&self, now: Time) -> Result<(), WalletError> {
+        let before = now.before(KEEP_OVER).as_millis().to_be_bytes();
+        let past = self.inner.handle.read(|reader| -> Result<_, WalletError> {
+            let mut past = Vec::new();
+            for table in [DUE, PAST] {
+                let rows = reader.scan(table, Scan { prefix: &[], after: None, limit: FORGET_PER_ROUND })?;
+                let over = |key: &Vec<u8>| key.get(..8).is_some_and(|at| at < &before[..]);
+                for key in rows.into_iter().map(|(key, _)| key).take_while(over) {
+                    past.push((table, due_digest(&key)?, key));
+                }
             }
-            Ok(keys)
+            Ok(past)
         });
-        let lapsed = lapsed.await??;
-        if lapsed.is_empty() {
+        let past = past.await??;
+        if past.is_empty() {
             return Ok(());
         }
         let done = move |cx: &mut Context<'_>| {
-            lapsed.iter().for_each(|key| cx.tx.delete(DUE, key));
+            for (table, digest, key) in &past {
+                forget(cx, digest)?;
+                cx.tx.delete(*table, key);
+            }
             Ok(())
         };
         Ok(self.inner.handle.transact(done).await?)

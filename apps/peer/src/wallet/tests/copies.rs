@@ -225,3 +225,52 @@ async fn a_wallet_of_nothing_but_its_words_receives_and_pays_after_reconciliatio
     world.bank.tick();
     assert_eq!(world.money(&[&again, &payee]), before);
 }
+
+#[tokio::test]
+async fn records_put_back_from_an_older_copy_are_noticed_and_never_spent_again() {
+    for whole_folder in [false, true] {
+        let world = World::new();
+        let (payer, payee) = (world.wallet("payer").await, world.wallet("payee").await);
+        payer.upkeep(&*world.bank).await.unwrap();
+        let home = payer.home().to_owned();
+        payer.close().await;
+        let aside = world.home("aside");
+        copy(&home, &aside);
+        let payer = world.open_at(&home).await.unwrap();
+        assert!(!payer.is_restored());
+        let (mut spending, earning, _) = world.begin(&payer, &payee, 5).await;
+        pay_pieces(&mut spending, &earning, 5).await;
+        end(spending, &earning).await;
+        payer.close().await;
+        // Written over the files there are, as `cp` does.
+        for file in fs::read_dir(&aside).unwrap() {
+            let file = file.unwrap();
+            if whole_folder || file.file_name() == "wallet.sqlite" {
+                fs::copy(file.path(), home.join(file.file_name())).unwrap();
+            }
+        }
+        let back = world.open_at(&home).await.unwrap();
+        assert!(back.is_restored(), "whole folder: {whole_folder}");
+        back.reconcile(&*world.bank).await.unwrap();
+        let (mut spending, earning, _) = world.begin(&back, &payee, 5).await;
+        pay_pieces(&mut spending, &earning, 5).await;
+        end(spending, &earning).await;
+        let report = payee.redeem(&*world.bank).await.unwrap();
+        assert_eq!((report.paid, report.contested), (micros(10 * PRICE), 0));
+    }
+}
+
+#[tokio::test]
+async fn a_crash_while_opening_does_not_make_a_wallet_suspect_itself() {
+    let world = World::new();
+    let payer = world.wallet("payer").await;
+    let witness = payer.home().join("witness");
+    payer.close().await;
+    let kept = payer.home().join("kept");
+    fs::hard_link(&witness, &kept).unwrap();
+    let payer = world.open("payer").await.unwrap();
+    payer.close().await;
+    // As if the power had gone after the records knew the new witness and before it was in place.
+    fs::rename(&kept, &witness).unwrap();
+    assert!(!world.open("payer").await.unwrap().is_restored());
+}
