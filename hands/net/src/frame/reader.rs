@@ -39,8 +39,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             if let Some(frame) = self.arrived()? {
                 return Ok(Some(frame));
             }
-            // Never more than a step ahead of what the peer has really sent.
-            self.arrived.reserve(READ_STEP_BYTES);
+            // Never more than a step ahead of what the peer has really sent, and no more than the
+            // longest frame: a thousand idle streams of small messages are to stay small.
+            self.arrived.reserve(READ_STEP_BYTES.min(self.max.saturating_add(HEADER_BYTES)));
             if self.from.read_buf(&mut self.arrived).await? == 0 {
                 return if self.arrived.is_empty() { Ok(None) } else { Err(FrameError::Truncated) };
             }
