@@ -1,4 +1,7 @@
 //! `farthing demo`.
+
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::App;
@@ -6,9 +9,16 @@ use crate::fail::Failure;
 
 /// Arguments of `farthing demo`.
 #[derive(Debug, Args)]
-pub(crate) struct DemoArgs {}
+pub(crate) struct DemoArgs {
+    /// Sell the files of this folder rather than those that come with the program
+    #[arg(long, value_name = "DIR")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Leave everything running, and say how to try it by hand
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
 
-/// Runs it.
-pub(crate) async fn run(_: &App, _: DemoArgs) -> Result<(), Failure> {
-    Ok(())
+/// Runs the demo.
+pub(crate) async fn run(app: &App, args: DemoArgs) -> Result<(), Failure> {
+    crate::demo::run(app, args).await
 }

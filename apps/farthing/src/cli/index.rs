@@ -30,8 +30,8 @@ pub(crate) enum IndexCommand {
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// Where to listen; beyond this machine, TLS is used with a certificate of its own making
-    #[arg(long = "listen-on", value_name = "IP:PORT", default_value = LISTEN)]
-    listen: SocketAddr,
+    #[arg(long, value_name = "IP:PORT", default_value = LISTEN)]
+    listen_on: SocketAddr,
     /// Whose sellers are listed: a bank's network, net1...; asked of the bank if not given
     #[arg(long, value_name = "NETWORK")]
     network: Option<NetworkId>,
@@ -55,8 +55,8 @@ async fn serve(app: &App, args: ServeArgs) -> Result<(), Failure> {
     private_dir(&home)?;
     let store = IndexStore::open(&home.join("index.sqlite"), StoreLimits::default()).map_err(Failure::damaged)?;
     let clock = Arc::new(|| SystemClock.now());
-    let tls = if args.listen.ip().is_loopback() { Tls::PlainLoopbackOnly } else { Tls::SelfMade { dir: home } };
-    let config = ServerConfig { listen: args.listen, tls, limits: Limits::default() };
+    let tls = if args.listen_on.ip().is_loopback() { Tls::PlainLoopbackOnly } else { Tls::SelfMade { dir: home } };
+    let config = ServerConfig { listen: args.listen_on, tls, limits: Limits::default() };
     let index = Index { network, store: Arc::new(store), clock };
     let bound =
         index.bind(config).await.map_err(|error| Failure::other(error).next("choose another with --listen-on"))?;

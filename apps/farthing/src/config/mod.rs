@@ -4,7 +4,7 @@
 
 mod file;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use farthing_bank::client::BankAddress;
 use farthing_net::http::endpoint::Endpoint;
@@ -63,6 +63,23 @@ impl Settings {
             no_passphrase: common.insecure_no_passphrase,
             home,
             config,
+        })
+    }
+
+    /// What the file in a home says, without flags and environment; keys without a passphrase.
+    pub(crate) fn of_home(home: &Path) -> Result<Self, Failure> {
+        let config = home.join(CONFIG_FILE);
+        let file = File::read(&config, true)?;
+        Ok(Self {
+            home: home.to_owned(),
+            config,
+            bank: file.bank,
+            index: file.index,
+            downloads: file.downloads.unwrap_or_else(|| PathBuf::from(".")),
+            listen: file.listen,
+            local_discovery: file.local_discovery.unwrap_or(true),
+            passphrase_file: None,
+            no_passphrase: true,
         })
     }
 

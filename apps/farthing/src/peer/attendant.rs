@@ -1,22 +1,21 @@
 //! Carries out requests with an open wallet.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use farthing_bank::client::BankClient;
-use farthing_bank::messages::{Balances, Deposit, Fund, OpenAccount, Payout, Progress as BankProgress, Text, kind};
+use farthing_bank::messages::{Progress as BankProgress, Text};
 use farthing_core::amount::Amount;
-use farthing_core::wire::{self, Wire};
+use farthing_core::wire;
 use farthing_peer::wallet::{Happened, Risk as WalletRisk, Wallet, What};
 use futures::future::BoxFuture;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
+use super::buying;
 use super::request::{
     Done, Earnings, Exposure, History, Line, Moved, ReceiptLine, Receipts, Redeemed, Request, Risk, Standing,
 };
-use super::{asked, buying};
 use crate::config::Settings;
 use crate::control::{Attend, Progress};
 use crate::fail::{Context, Failure};
@@ -70,14 +69,22 @@ impl Attendant {
             Request::Fund { amount, note } => {
                 let note =
                     Text::new(note).ok_or_else(|| Failure::usage("the note is too long or holds hidden characters"))?;
-                self.move_money(amount, kind::FUND, wire::encode(&Fund { amount, note })).await
+                let bank = self.wallet.connect().await?;
+                let progress = self.wallet.fund(&bank, amount, note).await?;
+                self.moved(&bank, amount, progress).await
             }
             Request::Payout { amount, to } => {
                 let wrong = || Failure::usage("the destination is too long or holds hidden characters");
                 let destination = Text::new(to).ok_or_else(wrong)?;
-                self.move_money(amount, kind::PAYOUT, wire::encode(&Payout { amount, destination })).await
+                let bank = self.wallet.connect().await?;
+                let progress = self.wallet.payout(&bank, amount, destination).await?;
+                self.moved(&bank, amount, progress).await
             }
-            Request::Deposit { amount, withdraw } => self.deposit(amount, withdraw).await,
+            Request::Deposit { amount, withdraw } => {
+                let bank = self.wallet.connect().await?;
+                let balances = self.wallet.deposit(&bank, amount, withdraw).await?;
+                self.moved(&bank, amount, BankProgress::Done(balances)).await
+            }
             Request::Earnings => value(&self.earnings().await?),
             Request::Redeem => value(&self.redeem().await?),
             Request::Exposure => value(&self.exposure().await?),
@@ -86,7 +93,7 @@ impl Attendant {
             Request::Reconcile => {
                 let bank = self.wallet.connect().await?;
                 self.wallet.reconcile(&bank).await?;
-                self.open_account(&bank).await?;
+                self.wallet.open_account(&bank).await?;
                 value(&Done { words: "The books agree. The wallet pays again, from new chains.".to_owned() })
             }
             Request::Backup { file, passphrase } => {
@@ -95,13 +102,6 @@ impl Attendant {
             }
             Request::Buy(buy) => value(&buying::buy(self, buy, progress).await?),
         }
-    }
-
-    /// Opens the account at the bank; harmless where it is open.
-    pub(crate) async fn open_account(&self, bank: &BankClient) -> Result<(), Failure> {
-        let request = OpenAccount { seal: self.wallet.seed().seal(0).public() };
-        bank.open_account(self.wallet.key(), BankClient::new_id(self.wallet.now())?, request.seal).await?;
-        Ok(())
     }
 
     async fn standing(&self) -> Result<Standing, Failure> {
@@ -125,31 +125,12 @@ impl Attendant {
         })
     }
 
-    /// Funding and pay-outs.
-    async fn move_money(&self, amount: Amount, kind: u16, message: Vec<u8>) -> Result<Value, Failure> {
-        let bank = self.wallet.connect().await?;
-        let progress: BankProgress = self.ask(&bank, kind, message).await?;
-        let (waiting, until, balances) = match progress {
+    /// What came of it, and how much is ready to be spent now.
+    async fn moved(&self, bank: &BankClient, amount: Amount, progress: BankProgress) -> Result<Value, Failure> {
+        let (waiting, waits_until, balances) = match progress {
             BankProgress::Done(balances) => (None, None, Some(balances)),
             BankProgress::Waiting { number, until } => (Some(number), Some(moment(until)), None),
         };
-        self.moved(&bank, amount, waiting, until, balances).await
-    }
-
-    async fn deposit(&self, amount: Amount, withdraw: bool) -> Result<Value, Failure> {
-        let bank = self.wallet.connect().await?;
-        let balances: Balances = self.ask(&bank, kind::DEPOSIT, wire::encode(&Deposit { amount, withdraw })).await?;
-        self.moved(&bank, amount, None, None, Some(balances)).await
-    }
-
-    async fn moved(
-        &self,
-        bank: &BankClient,
-        amount: Amount,
-        waiting: Option<u64>,
-        waits_until: Option<String>,
-        balances: Option<Balances>,
-    ) -> Result<Value, Failure> {
         // Money that is there is made ready to be spent without the bank.
         let upkeep = self.wallet.upkeep(bank).await?;
         for trouble in upkeep.troubles {
@@ -163,12 +144,6 @@ impl Attendant {
             deposit: balances.map(|balances| balances.deposit),
             ready: self.wallet.ready().await?,
         })
-    }
-
-    async fn ask<T: Wire>(&self, bank: &BankClient, kind: u16, message: Vec<u8>) -> Result<T, Failure> {
-        let home: &Path = self.wallet.home();
-        let reply = asked::ask(home, bank, self.wallet.key(), self.wallet.now(), kind, message).await?;
-        wire::decode(&reply).or_fail("the bank's reply cannot be read")
     }
 
     async fn earnings(&self) -> Result<Earnings, Failure> {

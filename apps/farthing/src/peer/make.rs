@@ -43,7 +43,7 @@ pub(crate) async fn init(app: &App, fund: Option<Typed>) -> Result<(), Failure> 
     };
     waiting.finish_and_clear();
     let attendant = Arc::new(Attendant::new(wallet.clone(), settings.clone()));
-    attendant.open_account(&bank).await?;
+    wallet.open_account(&bank).await?;
     let peer = wallet.me();
     let funded = match fund {
         Some(typed) => {

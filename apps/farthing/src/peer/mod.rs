@@ -1,6 +1,5 @@
 //! What commands do with a wallet: by themselves, or by asking the process that has it open.
 
-pub(crate) mod asked;
 pub(crate) mod attendant;
 pub(crate) mod buying;
 pub(crate) mod find;
@@ -168,7 +167,7 @@ impl From<WalletError> for Failure {
             WalletError::Bank(DeskError::Unknown(_)) => {
                 Self::new(Kind::OutcomeUnknown, "the bank's answer went missing on the way")
                     .money(Money::Unknown)
-                    .next("run the same command again: the same request is repeated, and is carried out once")
+                    .next("do not ask anew; the wallet sends the very same request again: farthing wallet reconcile")
             }
             WalletError::FalseAnswer(_) => Self::new(Kind::Refused, error),
             error => Self::other(error),

@@ -66,8 +66,8 @@ pub(crate) struct InitArgs {
     #[arg(long = "operator", value_name = "PEER")]
     operators: Vec<PeerId>,
     /// Where it will listen; beyond this machine, TLS is used with a certificate of its own making
-    #[arg(long = "listen-on", value_name = "IP:PORT", default_value = "127.0.0.1:7878")]
-    listen: SocketAddr,
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:7878")]
+    listen_on: SocketAddr,
     /// A certificate for TLS, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -101,8 +101,8 @@ impl From<Rail> for RailName {
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// Where to listen, instead of where bank.toml says
-    #[arg(long = "listen-on", value_name = "IP:PORT")]
-    listen: Option<SocketAddr>,
+    #[arg(long, value_name = "IP:PORT")]
+    listen_on: Option<SocketAddr>,
     #[command(flatten)]
     stop: StopArgs,
 }

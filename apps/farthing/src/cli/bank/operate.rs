@@ -151,6 +151,10 @@ const fn kind_name(kind: EvidenceKind) -> &'static str {
         EvidenceKind::RequestFork => "two requests under one id",
         EvidenceKind::DoubleReserve => "units reserved twice",
         EvidenceKind::ClaimBeyondRelease => "claimed what was released",
+        EvidenceKind::InvoiceFork => "two invoices under one number",
+        EvidenceKind::AuthorisationFork => "two answers of the bank about one purchase",
+        EvidenceKind::OrderLogFork => "two logs over the same coupons",
+        EvidenceKind::BrokenPromise => "sealed goods that break the promise",
     }
 }
 

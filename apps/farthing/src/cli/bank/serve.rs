@@ -17,13 +17,13 @@ pub(super) fn init(app: &App, args: InitArgs) -> Result<(), Failure> {
     private_dir(&app.settings.home)?;
     let tls = match (args.tls_cert, args.tls_key) {
         (Some(cert), Some(key)) => TlsConfig::Files { cert, key },
-        _ if args.listen.ip().is_loopback() => TlsConfig::Plain,
+        _ if args.listen_on.ip().is_loopback() => TlsConfig::Plain,
         _ => TlsConfig::SelfMade,
     };
     let mut config = Config::play(&args.name, args.currency);
     config.rail = args.rail.into();
     config.operators = args.operators;
-    config.listen = args.listen;
+    config.listen = args.listen_on;
     config.tls = tls;
     config.terms.deposit = args.deposit;
     let home = BankHome::init(app.settings.bank_home(), config, &unlock(app, true)?)?;
@@ -44,7 +44,7 @@ pub(super) async fn serve(app: &App, args: ServeArgs) -> Result<(), Failure> {
     BankHome::config_of(&folder)?;
     let unlock = unlock(app, false)?;
     let mut home = BankHome::open(&folder, &unlock)?;
-    if let Some(listen) = args.listen {
+    if let Some(listen) = args.listen_on {
         home.config.listen = listen;
     }
     let (name, network) = (home.config.name.clone(), home.network());
