@@ -93,7 +93,9 @@ impl Home {
     /// Puts the witness of this opening in place, once the records know it.
     pub(crate) fn call_witness(&self) -> Result<(), WalletError> {
         let path = self.witness();
-        fs::rename(self.next_witness(), &path).and_then(|()| sync_folder(&path)).map_err(|why| WalletError::file(path, why))
+        fs::rename(self.next_witness(), &path)
+            .and_then(|()| sync_folder(&path))
+            .map_err(|why| WalletError::file(path, why))
     }
 
     pub(crate) fn read_settings(&self) -> Result<Settings, WalletError> {

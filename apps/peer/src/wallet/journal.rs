@@ -26,6 +26,8 @@ pub(crate) enum Answered {
     Released,
     /// A case was answered.
     Defended,
+    /// The account was asked about; the bank's reply.
+    Account(Vec<u8>),
 }
 
 impl Wallet {
@@ -93,6 +95,15 @@ impl Wallet {
                 };
                 self.inner.handle.transact(done).await?;
                 Ok(Answered::Defended)
+            }
+            About::Account => {
+                // The bank's statement tells what came of it: no line of our own.
+                let done = move |cx: &mut farthing_role::Context<'_>| {
+                    cx.tx.delete(REQUESTS, &id.0);
+                    Ok(())
+                };
+                self.inner.handle.transact(done).await?;
+                Ok(Answered::Account(reply.to_vec()))
             }
         }
     }

@@ -21,6 +21,7 @@
 //! and records exchanged for a copy made since the wallet was last opened. Do not run a wallet from
 //! such; restore its backup or its phrase instead.
 
+mod account;
 mod backup;
 mod chains;
 mod desk;

@@ -208,6 +208,9 @@ pub(crate) enum About {
     /// A case to answer.
     #[n(3)]
     Defend(#[n(0)] u64),
+    /// Money that comes in or goes out, or moves between the wallet's accounts.
+    #[n(4)]
+    Account,
 }
 
 /// A digest in a list.

@@ -249,7 +249,7 @@ impl Wallet {
         }
         let micros = price.as_micros();
         let least = u64::from(least.max(1));
-        if micros == 0 || micros % least != 0 {
+        if micros == 0 || !micros.is_multiple_of(least) {
             return Err(WalletError::Price(price, (micros / least).max(1)));
         }
         Ok(price.currency().micros(micros / least)?)
@@ -343,7 +343,7 @@ impl Spending {
         let wanted = self.paying.units_max.saturating_sub(self.units_paid());
         let per = self.paying.units_per_piece;
         let most = self.wallet.inner.settings.chains.reserve_pieces.saturating_mul(per);
-        let width = most.min(wanted).min(RESERVE_WIDTH_MAX).max(1);
+        let width = most.min(wanted).clamp(1, RESERVE_WIDTH_MAX);
         let left = (self.purse.touchstone().header.units + 1).saturating_sub(self.purse.state().next);
         if left < per.min(width) {
             return Err(PurseError::UsedUp { left }.into());

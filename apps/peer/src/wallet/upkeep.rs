@@ -304,7 +304,7 @@ impl Upkeep {
             Answered::Opened(_) => self.opened += 1,
             Answered::Released => self.released += 1,
             Answered::Defended => self.defended += 1,
-            Answered::Redeemed(_) => {}
+            Answered::Redeemed(_) | Answered::Account(_) => {}
         }
     }
 }

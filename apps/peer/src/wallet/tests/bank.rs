@@ -33,23 +33,30 @@ pub(super) enum Line {
     Deaf,
 }
 
+/// A request that was carried out, and the reply to it.
+type Carried = (Vec<u8>, Vec<u8>);
+
 pub(super) struct Bank {
     books: Mutex<Local>,
     netpay: NetPay,
-    replies: Mutex<HashMap<RequestId, (Vec<u8>, Result<Vec<u8>, Refusal>)>>,
+    /// What was carried out, by id.
+    replies: Mutex<HashMap<RequestId, Carried>>,
     pub(super) line: Mutex<Line>,
     /// The id of every question that arrived, in order.
-    pub(super) asked: Mutex<Vec<(u16, RequestId)>>,
+    asked: Mutex<Vec<(u16, RequestId)>>,
     funded: AtomicU64,
 }
 
 impl Bank {
     pub(super) fn new(clock: &ManualClock) -> Self {
-        let tables: Vec<_> = TABLES.into_iter().chain([EVIDENCE]).chain(farthing_driver::TABLES.iter().copied()).collect();
+        let tables: Vec<_> =
+            TABLES.into_iter().chain([EVIDENCE]).chain(farthing_driver::TABLES.iter().copied()).collect();
         let mut books = Local::open(MemoryStore::new(&tables), clock.clone(), OsEntropy).unwrap();
         let world = account(AccountKind::World, PeerId([0; 32]));
         books
-            .run(|cx| Ok(Ledger(&mut *cx.tx).open(Account::new(world, AccountKind::World, Currency::XTS, None, cx.now))?))
+            .run(|cx| {
+                Ok(Ledger(&mut *cx.tx).open(Account::new(world, AccountKind::World, Currency::XTS, None, cx.now))?)
+            })
             .unwrap();
         Self {
             books: Mutex::new(books),
@@ -67,6 +74,12 @@ impl Bank {
 
     pub(super) fn set(&self, line: Line) {
         *self.line.lock().unwrap() = line;
+    }
+
+    /// Under which ids a kind of question arrived, in order.
+    pub(super) fn asked(&self, kind: u16) -> Vec<RequestId> {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().filter(|(what, _)| *what == kind).map(|(_, id)| *id).collect()
     }
 
     /// Opens an account with so many micros in it.
@@ -136,14 +149,14 @@ impl Bank {
         self.asked.lock().unwrap().push((kind, id));
         if let Some((before, reply)) = self.replies.lock().unwrap().get(&id) {
             assert_eq!(before, message, "a repeated request was not the same");
-            return reply.clone();
+            return Ok(reply.clone());
         }
         let reply = self.act(|netpay, cx| answer(netpay, cx, key, id, kind, message));
         let reply = reply.map_err(|why| match why {
             Halt::Refused(refusal) => refusal,
             Halt::Store(fault) => panic!("{fault}"),
         });
-        if reply.is_ok() {
+        if let Ok(reply) = &reply {
             self.replies.lock().unwrap().insert(id, (message.to_vec(), reply.clone()));
         }
         reply
@@ -183,6 +196,22 @@ fn answer(
         kind::DEFEND => {
             let defend: Defend = wire::decode(message).map_err(Refusal::from)?;
             wire::encode(&netpay.defend(cx, sender, defend)?)
+        }
+        said::kind::PAYOUT => {
+            let payout: said::Payout = wire::decode(message).map_err(Refusal::from)?;
+            let (from, to) = (account(AccountKind::Customer, sender), account(AccountKind::World, PeerId([0; 32])));
+            let transfer = Transfer {
+                id: TransferId(id.0),
+                debit: from,
+                credit: to,
+                amount: payout.amount,
+                reason: Reason(2),
+                reference: [0; 32],
+                at: cx.now,
+                hold: None,
+            };
+            Ledger(&mut *cx.tx).post(transfer)?;
+            wire::encode(&said::Progress::Waiting { number: 1, until: cx.now })
         }
         said::kind::CASES => {
             let cases = NetPay::cases_of(&*cx.tx, sender)?;

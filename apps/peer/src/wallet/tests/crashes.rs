@@ -128,8 +128,7 @@ async fn a_redemption_whose_answer_is_lost_is_asked_again_under_the_same_id_and_
     let report = payee.redeem(&*world.bank).await.unwrap();
     assert_eq!((report.paid, report.rest), (micros(10 * PRICE), micros(0)));
     assert_eq!(world.bank.balance(payee.me()), FUNDS + 10 * PRICE);
-    let asked = world.bank.asked.lock().unwrap();
-    let mut claims: Vec<_> = asked.iter().filter(|(what, _)| *what == kind::CLAIM).map(|(_, id)| *id).collect();
+    let mut claims = world.bank.asked(kind::CLAIM);
     assert_eq!(claims.len(), 2);
     claims.dedup();
     assert_eq!(claims.len(), 1, "another id was used for the same claim");

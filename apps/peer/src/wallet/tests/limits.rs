@@ -110,7 +110,8 @@ async fn payer_asks_its_owner_above_the_threshold_and_takes_no_for_an_answer() {
     let mut settings = world.settings();
     settings.policy.approve_above = Some(micros(5 * PRICE));
     let options = Options { approver: owner.clone(), ..world.options() };
-    let payer = Wallet::create(&world.home("payer"), &seed("payer"), &Protection::None, &settings, options).await.unwrap();
+    let payer =
+        Wallet::create(&world.home("payer"), &seed("payer"), &Protection::None, &settings, options).await.unwrap();
     world.bank.enrol(payer.me(), FUNDS);
     payer.set_desk(world.bank.clone()).await;
     let payee = world.wallet("payee").await;

@@ -1,5 +1,6 @@
 //! Tests of the wallet, against a bank that runs NetPay's real role in this process.
 
+mod account;
 mod attacks;
 mod bank;
 mod copies;

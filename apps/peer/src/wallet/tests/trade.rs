@@ -1,6 +1,7 @@
 //! Buying and selling as it should go.
 
 use farthing_core::time::Span;
+use farthing_netpay::messages::kind;
 
 use super::bank::Line;
 use super::world::{FUNDS, PRICE, World, end, micros, pay_pieces};
@@ -71,8 +72,7 @@ async fn units_released_are_spent_at_the_next_payee_and_both_are_paid() {
         pay_pieces(&mut spending, &earning, 3).await;
         end(spending, &earning).await;
     }
-    let opened = world.bank.asked.lock().unwrap().len();
-    assert_eq!(opened, 1, "one chain was enough");
+    assert_eq!(world.bank.asked(kind::OPEN).len(), 1, "one chain was enough");
     for payee in [&first, &second] {
         assert_eq!(payee.redeem(&*world.bank).await.unwrap().paid, micros(3 * PRICE));
     }
