@@ -151,12 +151,8 @@ async fn open_stall(home: &Path, seed: u8, price: u64, file: &[u8], bank: &Arc<B
 }
 
 async fn open_wallet(home: &Path, seed: u8, bank: &Arc<Bank>) -> Result<Wallet> {
-    let pin = BankPin {
-        endpoint: "http://127.0.0.1:1".into(),
-        key: bank.0.id(),
-        network: NETWORK,
-        currency: Currency::XTS,
-    };
+    let pin =
+        BankPin { endpoint: "http://127.0.0.1:1".into(), key: bank.0.id(), network: NETWORK, currency: Currency::XTS };
     let (seed, settings) = (Seed::from_entropy([seed; 32]), Settings::with_bank(pin));
     fs::create_dir_all(home.parent().map_or_else(PathBuf::new, Path::to_owned))?;
     let wallet = Wallet::create(home, &seed, &Protection::None, &settings, Options::default()).await?;

@@ -483,9 +483,7 @@ impl<'a, P: Pocket> Deal<'a, P> {
 
 impl<S: Spend> Visiting<S> {
     /// Sees to it that the next piece can be paid for; the reserve to send along if it needs one.
-    async fn stretch(
-        &mut self,
-    ) -> Result<Option<Signed<farthing_netpay::messages::Reserve>>, PocketError> {
+    async fn stretch(&mut self) -> Result<Option<Signed<farthing_netpay::messages::Reserve>>, PocketError> {
         match self.spending.left() {
             0 => self.spending.extend().await.map(Some),
             left if left < self.units => Err(PocketError("the reserve ends in the middle of a piece".into())),

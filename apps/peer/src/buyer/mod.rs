@@ -177,7 +177,8 @@ impl<P: Pocket> Buyer<P> {
                 Outcome::Complete(path)
             }
         };
-        let paid = reports.iter().filter_map(|report| report.paid).reduce(|sum, paid| sum.checked_add(paid).unwrap_or(sum));
+        let paid =
+            reports.iter().filter_map(|report| report.paid).reduce(|sum, paid| sum.checked_add(paid).unwrap_or(sum));
         Ok(Report { outcome, pieces_before: closed.before, sellers: reports, paid, time: began.elapsed() })
     }
 }

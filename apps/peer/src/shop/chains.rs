@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use farthing_core::id::{ChainId, PeerId};
+use farthing_core::id::{ChainId, OrderId, PeerId};
 use farthing_core::refusal::{Code, Fault, Refusal, Remedy};
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +39,7 @@ struct Open {
 
 #[derive(Debug, Clone, Copy)]
 struct Last {
+    order: OrderId,
     through: u32,
     piece: u64,
     again: u8,
@@ -50,6 +51,8 @@ struct Last {
 pub(super) struct ChainSeat {
     chains: Arc<Chains>,
     chain: ChainId,
+    /// What is bought with it now: a piece paid for under another order is owed to nobody here.
+    order: OrderId,
     open: Open,
 }
 
@@ -57,7 +60,12 @@ impl Chains {
     /// A seat for `chain`. Counting the same words on two streams would sell two pieces for one
     /// price; so a buyer that comes back has its old stream ended first, and anybody else is
     /// turned away.
-    pub(super) async fn sit(self: &Arc<Self>, chain: ChainId, buyer: PeerId) -> Result<ChainSeat, Refusal> {
+    pub(super) async fn sit(
+        self: &Arc<Self>,
+        chain: ChainId,
+        order: OrderId,
+        buyer: PeerId,
+    ) -> Result<ChainSeat, Refusal> {
         let taken = || Refusal::new(Code::State, "this chain is in use on another stream").remedy(Remedy::Again);
         loop {
             let before = {
@@ -67,7 +75,7 @@ impl Chains {
                         let (evicted, gone) = (CancellationToken::new(), CancellationToken::new());
                         let open = Open { buyer, evicted, gone };
                         inside.open.insert(chain, open.clone());
-                        return Ok(ChainSeat { chains: Arc::clone(self), chain, open });
+                        return Ok(ChainSeat { chains: Arc::clone(self), chain, order, open });
                     }
                     Some(open) if open.buyer == buyer => open.clone(),
                     Some(_) => return Err(taken()),
@@ -95,7 +103,7 @@ impl ChainSeat {
     pub(super) fn note(&self, through: u32, piece: u64) {
         let mut inside = self.chains.inside();
         inside.clock += 1;
-        let last = Last { through, piece, again: 0, noted: inside.clock };
+        let last = Last { order: self.order, through, piece, again: 0, noted: inside.clock };
         inside.last.insert(self.chain, last);
         if inside.last.len() > LAST_MAX {
             let oldest = inside.last.iter().min_by_key(|(_, last)| last.noted).map(|(chain, _)| *chain);
@@ -106,13 +114,14 @@ impl ChainSeat {
     /// What the payment through this unit was for, if it is known.
     pub(super) fn last(&self, through: u32) -> Option<u64> {
         let inside = self.chains.inside();
-        inside.last.get(&self.chain).filter(|last| last.through == through).map(|last| last.piece)
+        let last = inside.last.get(&self.chain)?;
+        (last.order == self.order && last.through == through).then_some(last.piece)
     }
 
     /// Whether that piece may be handed out once more for the payment through this unit.
     pub(super) fn again(&self, through: u32, piece: u64) -> Result<(), Refusal> {
         let mut inside = self.chains.inside();
-        let paid = |last: &&mut Last| last.through == through && last.piece == piece;
+        let paid = |last: &&mut Last| (last.order, last.through, last.piece) == (self.order, through, piece);
         let last = inside.last.get_mut(&self.chain).filter(paid);
         let last = last.ok_or_else(|| Refusal::new(Code::Amount, "the last payment was not for this piece"))?;
         if last.again >= AGAIN_MAX {
@@ -135,26 +144,27 @@ mod tests {
     use super::*;
 
     const CHAIN: ChainId = ChainId([1; 32]);
+    const ORDER: OrderId = OrderId([2; 32]);
 
     #[tokio::test]
     async fn seller_counts_a_chain_on_one_stream_at_a_time() {
         let chains = Arc::new(Chains::default());
         let buyer = PeerId([1; 32]);
-        let first = chains.sit(CHAIN, buyer).await.unwrap();
-        assert_eq!(chains.sit(CHAIN, PeerId([2; 32])).await.unwrap_err().code, Code::State);
+        let first = chains.sit(CHAIN, ORDER, buyer).await.unwrap();
+        assert_eq!(chains.sit(CHAIN, ORDER, PeerId([2; 32])).await.unwrap_err().code, Code::State);
         let old = async {
             first.evicted().await;
             drop(first);
         };
-        let (second, ()) = tokio::join!(chains.sit(CHAIN, buyer), old);
+        let (second, ()) = tokio::join!(chains.sit(CHAIN, ORDER, buyer), old);
         drop(second.unwrap());
-        assert!(chains.sit(CHAIN, PeerId([2; 32])).await.is_ok());
+        assert!(chains.sit(CHAIN, ORDER, PeerId([2; 32])).await.is_ok());
     }
 
     #[tokio::test]
     async fn seller_hands_a_piece_out_again_only_for_the_payment_it_got_and_not_for_ever() {
         let chains = Arc::new(Chains::default());
-        let seat = chains.sit(CHAIN, PeerId([1; 32])).await.unwrap();
+        let seat = chains.sit(CHAIN, ORDER, PeerId([1; 32])).await.unwrap();
         assert_eq!(seat.last(0), None);
         seat.note(5, 7);
         assert_eq!((seat.last(5), seat.last(4)), (Some(7), None));
@@ -165,7 +175,17 @@ mod tests {
         }
         assert_eq!(seat.again(5, 7).unwrap_err().code, Code::Rate);
         drop(seat);
-        let back = chains.sit(CHAIN, PeerId([1; 32])).await.unwrap();
+        let back = chains.sit(CHAIN, ORDER, PeerId([1; 32])).await.unwrap();
         assert_eq!(back.last(5), Some(7), "remembered beyond the visit");
+    }
+    #[tokio::test]
+    async fn seller_owes_nothing_for_a_piece_that_was_paid_for_under_another_order() {
+        let chains = Arc::new(Chains::default());
+        chains.sit(CHAIN, ORDER, PeerId([1; 32])).await.unwrap().note(5, 0);
+        let other = chains.sit(CHAIN, OrderId([3; 32]), PeerId([1; 32])).await.unwrap();
+        assert_eq!(other.last(5), None);
+        assert_eq!(other.again(5, 0).unwrap_err().code, Code::Amount, "a file for nothing");
+        drop(other);
+        assert_eq!(chains.sit(CHAIN, ORDER, PeerId([1; 32])).await.unwrap().last(5), Some(0));
     }
 }

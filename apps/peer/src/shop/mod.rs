@@ -165,9 +165,8 @@ impl<T: Till> Shop<T> {
             stop: stop.child_token(),
         };
         let closed = house.stop.clone();
-        let announcer = config
-            .index
-            .map(|index| Announcer::new(till, config.clock, index, Arc::clone(&node), shelf.subscribe()));
+        let announcer =
+            config.index.map(|index| Announcer::new(till, config.clock, index, Arc::clone(&node), shelf.subscribe()));
         let door = keep_open(Arc::new(house), &node, takings);
         let told = async {
             if let Some(announcer) = announcer {

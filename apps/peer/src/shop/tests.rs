@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use farthing_core::chain::Word;
 use farthing_core::id::{ContentId, OrderId};
 use farthing_core::order::Order;
 use farthing_core::wire::Bounded;
-use farthing_core::chain::Word;
 use farthing_driver::SystemClock;
 use farthing_net::content::{Manifest, PIECE_BYTES};
 use farthing_netpay::messages::{Pay, Visit};
@@ -293,7 +293,10 @@ async fn seller_refuses_another_version_network_or_content_and_rubbish() {
     let world = World::new(PRICE);
     let greetings = [
         (Hello { versions: Bounded::new(vec![77]).unwrap(), network: HERE }, Code::Version),
-        (Hello { versions: Bounded::new(vec![1]).unwrap(), network: farthing_core::id::NetworkId([0; 16]) }, Code::Unknown),
+        (
+            Hello { versions: Bounded::new(vec![1]).unwrap(), network: farthing_core::id::NetworkId([0; 16]) },
+            Code::Unknown,
+        ),
     ];
     for (greeting, code) in greetings {
         let (mut line, _served) = world.enter(9);

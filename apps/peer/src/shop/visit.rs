@@ -16,7 +16,9 @@ use super::chains::{ChainSeat, Chains};
 use super::desk::{Desk, Reading, closing, unreadable};
 use super::shelf::{Item, Shelf};
 use super::till::{Earn, Till};
-use crate::talk::messages::{Accepted, Answer, Ask, ORDER_LIFE, PayFor, Quote, Released, Want, Welcome, units_per_piece};
+use crate::talk::messages::{
+    Accepted, Answer, Ask, ORDER_LIFE, PayFor, Quote, Released, Want, Welcome, units_per_piece,
+};
 use crate::talk::{Deadlines, Line, TalkError, VERSIONS};
 
 /// What all visits share.
@@ -160,9 +162,8 @@ impl<T: Till> House<T> {
 
     fn order(&self, item: &Item) -> Result<Order, TalkError> {
         let mut nonce = [0; 16];
-        getrandom::fill(&mut nonce).map_err(|_| {
-            TalkError::Refused(Refusal::new(Code::State, "no order can be made now").blame(Fault::Us))
-        })?;
+        getrandom::fill(&mut nonce)
+            .map_err(|_| TalkError::Refused(Refusal::new(Code::State, "no order can be made now").blame(Fault::Us)))?;
         let now = self.clock.now();
         Ok(Order {
             payee: self.till.me(),
@@ -212,7 +213,7 @@ impl Quoted {
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
         let chain = visit.touchstone.peek()?.chain;
-        let seat = house.chains.sit(chain, buyer).await.map_err(TalkError::Refused)?;
+        let seat = house.chains.sit(chain, self.order.id(), buyer).await.map_err(TalkError::Refused)?;
         let earning = house.till.admit(&self.order, visit).await.map_err(TalkError::Refused)?;
         let units = units_per_piece(self.order.price, earning.unit()).map_err(|why| TalkError::Refused(why.into()))?;
         let through = earning.through();
@@ -223,12 +224,7 @@ impl Quoted {
 
 impl<E: Earn> Counter<E> {
     /// Sells until the buyer is done, and releases what it did not use.
-    async fn serve<T: Till, S>(
-        mut self,
-        house: &House<T>,
-        line: &mut Line<S>,
-        sold: &mut Sold,
-    ) -> Result<(), TalkError>
+    async fn serve<T: Till, S>(mut self, house: &House<T>, line: &mut Line<S>, sold: &mut Sold) -> Result<(), TalkError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {

@@ -48,12 +48,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guest<S> {
     ///
     /// # Errors
     /// [`TalkError`].
-    pub async fn greet(
-        stream: S,
-        seller: PeerId,
-        network: NetworkId,
-        deadlines: Deadlines,
-    ) -> Result<Self, TalkError> {
+    pub async fn greet(stream: S, seller: PeerId, network: NetworkId, deadlines: Deadlines) -> Result<Self, TalkError> {
         let mut line = Line::of_buyer(stream, deadlines.write);
         let versions = Bounded::new(VERSIONS.to_vec()).unwrap_or_else(Bounded::empty);
         line.say(&Ask::Hello(Hello { versions, network })).await?;
@@ -129,12 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Paying<S> {
     ///
     /// # Errors
     /// [`TalkError`]; the payment may have arrived.
-    pub async fn pay(
-        &mut self,
-        further: Option<Signed<Reserve>>,
-        pay: Pay,
-        piece: u64,
-    ) -> Result<Bytes, TalkError> {
+    pub async fn pay(&mut self, further: Option<Signed<Reserve>>, pay: Pay, piece: u64) -> Result<Bytes, TalkError> {
         let payment = Ask::Pay(PayFor { pay, piece });
         match further {
             None => self.line.say(&payment).await?,

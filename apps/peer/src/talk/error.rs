@@ -50,9 +50,6 @@ impl TalkError {
     /// Whether connecting again may help: nobody did anything wrong as far as we know.
     #[must_use]
     pub const fn is_a_broken_line(&self) -> bool {
-        matches!(
-            self,
-            Self::Gone | Self::Frame(FrameError::Truncated | FrameError::Closed | FrameError::Io(_))
-        )
+        matches!(self, Self::Gone | Self::Frame(FrameError::Truncated | FrameError::Closed | FrameError::Io(_)))
     }
 }

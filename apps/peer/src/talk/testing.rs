@@ -253,9 +253,7 @@ impl Pocket for FakePocket {
 
     async fn resume(&self, payee: PeerId, order: OrderId) -> Result<Option<(Visit, FakeSpending)>, PocketError> {
         let held = self.inside.lock().unwrap().broken_off.remove(&(payee, order));
-        Ok(held.map(|held| {
-            (held.2.clone(), FakeSpending { pocket: self.clone(), order, payee, held: Some(held) })
-        }))
+        Ok(held.map(|held| (held.2.clone(), FakeSpending { pocket: self.clone(), order, payee, held: Some(held) })))
     }
 }
 
