@@ -7,5 +7,6 @@ mod copies;
 mod crashes;
 mod files;
 mod limits;
+mod real;
 mod trade;
 mod world;
