@@ -72,7 +72,8 @@ fn every_dependency_is_used_by_some_crate() {
 #[test]
 fn every_test_that_the_list_of_attacks_names_exists() {
     let (document, code) = (read("docs/attacks.md"), code());
-    let named: Vec<&str> = document.split('`').skip(1).step_by(2).filter(|word| word.matches('_').count() > 2).collect();
+    let named: Vec<&str> =
+        document.split('`').skip(1).step_by(2).filter(|word| word.matches('_').count() > 2).collect();
     assert!(named.len() > 20, "the list of attacks names no tests");
     for name in named {
         let last = name.rsplit("::").next().unwrap_or(name);

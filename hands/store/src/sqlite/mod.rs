@@ -72,7 +72,17 @@ impl SqliteStore {
             .query_row("SELECT max(id) FROM journal", [], |row| row.get::<_, Option<[u8; 16]>>(0))?
             .map(TransferId);
         let readers = Arc::new(Pool::new(path, Arc::clone(&tables)));
-        Ok(Self { readers, writer, tables, path: path.into(), head, newest, accounts: RefCell::default(), fault: None, _lock: lock })
+        Ok(Self {
+            readers,
+            writer,
+            tables,
+            path: path.into(),
+            head,
+            newest,
+            accounts: RefCell::default(),
+            fault: None,
+            _lock: lock,
+        })
     }
 
     /// Which file it is.
