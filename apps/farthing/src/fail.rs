@@ -198,7 +198,7 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let kind = match (refusal.money, refusal.code) {
             (Money::Unknown, _) => Kind::OutcomeUnknown,
-            (_, Code::Funds | Code::Policy) => Kind::Funds,
+            (_, Code::Funds) => Kind::Funds,
             (_, Code::Reconcile | Code::Epoch | Code::Log) => Kind::Damaged,
             _ => Kind::Refused,
         };
@@ -288,7 +288,7 @@ mod tests {
     fn a_refusal_is_sorted_by_what_the_user_must_do() {
         let sorted = |code, money| Failure::from(Refusal::new(code, "x").money(money)).kind();
         assert_eq!(sorted(Code::Funds, Money::Unmoved), Kind::Funds);
-        assert_eq!(sorted(Code::Policy, Money::Unmoved), Kind::Funds);
+        assert_eq!(sorted(Code::Policy, Money::Unmoved), Kind::Refused, "another's policy, not the wallet's");
         assert_eq!(sorted(Code::Signature, Money::Unmoved), Kind::Refused);
         assert_eq!(sorted(Code::Reconcile, Money::Unmoved), Kind::Damaged);
         assert_eq!(sorted(Code::Funds, Money::Unknown), Kind::OutcomeUnknown, "doubt comes before everything");

@@ -78,6 +78,11 @@ pub(crate) async fn buy(app: &App, args: BuyArgs) -> Result<(), Failure> {
     progress.finish_and_clear();
     let bought = bought?;
     app.out.result(&bought, || words::bought(&bought))?;
-    // What is there is told; what is missing shows in the exit code.
-    if bought.file.is_some() { Ok(()) } else { Err(Failure::told(Kind::Other)) }
+    // Why it is not complete was told; it shows in the exit code too.
+    match bought.stopped.as_deref() {
+        None => Ok(()),
+        Some("no-seller") => Err(Failure::told(Kind::NotReachable)),
+        Some("budget") => Err(Failure::told(Kind::Funds)),
+        Some(_) => Err(Failure::told(Kind::Other)),
+    }
 }

@@ -21,10 +21,7 @@ use crate::config::Settings;
 use crate::fail::Failure;
 use crate::show::Out;
 
-/// Pay a stranger a fraction of a cent.
-///
-/// Sell files by the piece, buy them from whoever has them, and pay with one hash per piece. A bank
-/// is needed to open chains of payments and to redeem them, and for nothing in between.
+/// Pay a stranger a fraction of a cent: sell files by the piece, buy them, pay with one hash each
 #[derive(Debug, Parser)]
 #[command(
     name = "farthing",
@@ -49,19 +46,19 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Common options")]
 pub(crate) struct Common {
     /// The folder that holds keys, money and settings [default: ~/.farthing]
-    #[arg(long, global = true, env = "FARTHING_HOME", value_name = "DIR", hide_env_values = true)]
+    #[arg(long, global = true, env = "FARTHING_HOME", hide_env = true, value_name = "DIR")]
     pub(crate) home: Option<PathBuf>,
     /// The configuration file [default: farthing.toml in the home folder]
-    #[arg(long, global = true, env = "FARTHING_CONFIG", value_name = "FILE", hide_env_values = true)]
+    #[arg(long, global = true, env = "FARTHING_CONFIG", hide_env = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// The bank's address, such as https://bank.example or http://127.0.0.1:8080
-    #[arg(long, global = true, env = "FARTHING_BANK", value_name = "URL", hide_env_values = true)]
+    #[arg(long, global = true, env = "FARTHING_BANK", hide_env = true, value_name = "URL")]
     pub(crate) bank: Option<BankAddress>,
     /// The index's address
-    #[arg(long, global = true, env = "FARTHING_INDEX", value_name = "URL", hide_env_values = true)]
+    #[arg(long, global = true, env = "FARTHING_INDEX", hide_env = true, value_name = "URL")]
     pub(crate) index: Option<Endpoint>,
     /// Where a peer listens, such as /ip4/127.0.0.1/tcp/0; may be given several times
-    #[arg(long, global = true, value_name = "ADDRESS", hide_short_help = true)]
+    #[arg(long, global = true, value_name = "ADDRESS")]
     pub(crate) listen: Vec<Multiaddr>,
     /// Print one JSON object on standard output, and nothing else there
     #[arg(long, global = true)]
@@ -76,13 +73,13 @@ pub(crate) struct Common {
     #[arg(long, short = 'q', global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
     /// Read the passphrase from the first line of this file
-    #[arg(long, global = true, env = "FARTHING_PASSPHRASE_FILE", value_name = "FILE", hide_env_values = true)]
+    #[arg(long, global = true, env = "FARTHING_PASSPHRASE_FILE", hide_env = true, value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
     /// Keep keys without a passphrase: whoever reads the file has the money
     #[arg(long, global = true, conflicts_with = "passphrase_file")]
     pub(crate) insecure_no_passphrase: bool,
     /// Log as JSON, one object a line
-    #[arg(long, global = true, hide_short_help = true)]
+    #[arg(long, global = true)]
     pub(crate) log_json: bool,
 }
 

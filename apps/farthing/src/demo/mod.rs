@@ -4,6 +4,7 @@
 //! of a purchase. The peers run in this process. Everything lives in a folder of its own, which is
 //! removed in the end unless it is to be kept. One module for each step.
 
+mod alone;
 mod children;
 mod cost;
 mod goods;
@@ -58,7 +59,10 @@ async fn play(app: &App, args: &DemoArgs, folder: PathBuf, story: &Story) -> Res
     let after = settle::books(&market).await?;
     story.step("Another process recomputes every balance of the bank from its journal");
     let costs = cost::of(&mut market, &trade).await?;
-    let report = report::Report::of(report::Parts { trade, costs, redeemed, before, after }, began.elapsed())?;
+    let report = report::Report::of(
+        report::Parts { trade, costs, alone: alone::time()?, redeemed, before, after },
+        began.elapsed(),
+    )?;
     Ok((report, market))
 }
 

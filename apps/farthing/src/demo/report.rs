@@ -7,6 +7,7 @@ use farthing_core::amount::Amount;
 use farthing_core::id::ContentId;
 use serde::Serialize;
 
+use super::alone::Alone;
 use super::cost::PartyCost;
 use super::market::Market;
 use super::settle::{Books, Redemption};
@@ -18,6 +19,7 @@ use crate::show::{Column, bytes, count, table};
 pub(super) struct Parts {
     pub(super) trade: Trade,
     pub(super) costs: Vec<PartyCost>,
+    pub(super) alone: Alone,
     pub(super) redeemed: Vec<Redemption>,
     pub(super) before: Books,
     pub(super) after: Books,
@@ -29,6 +31,7 @@ pub(super) struct Report {
     purchase: Purchase,
     paid: Vec<Paid>,
     costs: Vec<PartyCost>,
+    payment_alone: Alone,
     books: Vec<Line>,
     bank: [BankLine; 2],
     checks: Vec<Check>,
@@ -92,9 +95,10 @@ struct Check {
 impl Report {
     /// Puts everything together and checks it.
     pub(super) fn of(parts: Parts, took: Duration) -> Result<Self, Failure> {
-        let Parts { trade, costs, redeemed, before, after } = parts;
+        let Parts { trade, costs, alone, redeemed, before, after } = parts;
         let books: Vec<Line> = before.peers.iter().zip(&after.peers).map(line).collect();
-        let paid = paid(&trade, &redeemed);
+        let buyer = before.peers.first().map_or("buyer", |peer| peer.name);
+        let paid = paid(buyer, &trade, &redeemed);
         let checks = checks(&trade, &paid, &before, &after, &books)?;
         let payments: u64 = paid.iter().map(|line| line.payments).sum();
         Ok(Self {
@@ -109,6 +113,7 @@ impl Report {
             },
             paid,
             costs,
+            payment_alone: alone,
             books,
             bank: [bank_line(&before), bank_line(&after)],
             checks,
@@ -152,12 +157,12 @@ fn bank_line(books: &Books) -> BankLine {
     }
 }
 
-fn paid(trade: &Trade, redeemed: &[Redemption]) -> Vec<Paid> {
+fn paid(buyer: &'static str, trade: &Trade, redeemed: &[Redemption]) -> Vec<Paid> {
     let by_seller = |one: &Redemption| trade.bought.sellers.iter().find(|paid| paid.seller == one.seller);
     let line = |one: &Redemption| {
         let paid = by_seller(one)?;
         Some(Paid {
-            from: "Cleo",
+            from: buyer,
             to: one.name,
             pieces: paid.pieces,
             payments: paid.payments,
@@ -226,8 +231,8 @@ fn sum(amounts: impl IntoIterator<Item = Amount>) -> Result<Amount, Failure> {
 pub(super) fn words(report: &Report) -> String {
     let sections = [
         ("Who paid whom", who_paid_whom(report)),
-        ("What a payment cost", what_it_cost(report)),
-        ("Books, before the purchase and after", books(report)),
+        ("What each payment cost its parties", what_it_cost(report)),
+        ("Books before and after: money in the account, and in open chains", books(report)),
         ("Checks", checked(report)),
     ];
     let mut text = String::new();
@@ -268,29 +273,40 @@ fn what_it_cost(report: &Report) -> String {
         Column::Number("messages"),
         Column::Number("bytes"),
         Column::Number("hashes"),
-        Column::Number("signatures made"),
-        Column::Number("checked"),
+        Column::Number("signed"),
+        Column::Number("signatures checked"),
     ];
     let rows = report.costs.iter().map(|party| {
+        // The bank was not there.
         let each = |n: u64| format!("{:.2}", per(n as f64, party.payments));
         let cost = &party.cost;
         let bytes = format!("{:.0}", per(cost.bytes as f64, party.payments));
         [party.party.to_owned(), each(cost.messages), bytes, each(cost.hashes), each(cost.signed), each(cost.checked)]
     });
-    format!(
-        "{}\n\n  Opening and ending the visits included, the content itself not.\n  {:.0} microseconds a payment, delivery and check of its 256 KiB included, two sellers at once.",
-        table(&columns, rows),
-        report.purchase.microseconds_per_payment
-    )
+    let (alone, purchase) = (&report.payment_alone, &report.purchase);
+    let redeem = report.paid.iter().map(|line| line.redeem_milliseconds).fold(0.0, f64::max);
+    let notes = [
+        "Counted are all messages of the visits, their beginning and end included; the content is not.".to_owned(),
+        format!(
+            "The payment alone: {:.2} microseconds to pay ({:.2} hashes), {:.2} to check ({:.0} hash).",
+            alone.payer_microseconds, alone.payer_hashes, alone.payee_microseconds, alone.payee_hashes
+        ),
+        format!(
+            "With network, disk, delivery and check of its 256 KiB: {:.0} microseconds, two sellers at once.",
+            purchase.microseconds_per_payment
+        ),
+        format!("Redeeming all payments of a visit: one request to the bank, {redeem:.0} milliseconds."),
+    ];
+    format!("{}\n\n  {}", table(&columns, rows), notes.join("\n  "))
 }
 
 fn books(report: &Report) -> String {
     let columns = [
         Column::Text("party"),
-        Column::Number("account"),
-        Column::Number("open chains"),
-        Column::Number("account"),
-        Column::Number("open chains"),
+        Column::Number("account before"),
+        Column::Number("chains before"),
+        Column::Number("account after"),
+        Column::Number("chains after"),
         Column::Number("change"),
     ];
     let peers = report.books.iter().map(|line| {

@@ -6,7 +6,7 @@ use farthing_core::amount::Amount;
 use farthing_driver::{Clock, SystemClock};
 use farthing_index::client::IndexClient;
 use farthing_index::store::{PAGE_MAX, Page};
-use farthing_peer::buyer::{Buyer, Outcome, Purchase, Report, Seller, sellers_of};
+use farthing_peer::buyer::{Buyer, Outcome, Purchase, Report, Seller, Stopped, sellers_of};
 use farthing_peer::talk::Deadlines;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -79,8 +79,14 @@ async fn pass_on(mut told: watch::Receiver<farthing_peer::buyer::Progress>, prog
 pub(crate) fn bought(buy: &Buy, report: &Report, zero: Amount) -> Bought {
     let (file, missing, why) = match &report.outcome {
         Outcome::Complete(path) => (Some(path.clone()), None, None),
-        Outcome::Partial { missing, why } => (None, *missing, Some(why.to_string())),
+        Outcome::Partial { missing, why } => (None, *missing, Some(why)),
     };
+    let stopped = why.map(|why| match why {
+        Stopped::NoSeller => "no-seller",
+        Stopped::Budget => "budget",
+        Stopped::Asked => "asked",
+        Stopped::Disk(_) => "disk",
+    });
     let sellers = report.sellers.iter().map(|seller| SellerPaid {
         seller: seller.seller,
         pieces: seller.pieces,
@@ -98,7 +104,8 @@ pub(crate) fn bought(buy: &Buy, report: &Report, zero: Amount) -> Bought {
         seconds: report.time.as_secs_f64(),
         sellers: sellers.collect(),
         missing,
-        why,
+        why: why.map(ToString::to_string),
+        stopped: stopped.map(str::to_owned),
         cost: report.cost().into(),
     }
 }

@@ -81,6 +81,7 @@ pub(crate) async fn open(settings: &Settings) -> Result<Wallet, Failure> {
     let home = settings.wallet_home();
     let by_passphrase = match std::fs::read(home.join(VAULT)) {
         Ok(bytes) => vault::asks_for_passphrase(&bytes)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(no_wallet(settings)),
         Err(_) => false,
     };
     let protection = secrets::for_old(settings, by_passphrase)?;

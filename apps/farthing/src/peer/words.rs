@@ -170,7 +170,8 @@ pub(crate) fn bought(at: &Bought) -> String {
         Column::Number("receipts"),
         Column::Text(""),
     ];
-    let rows = at.sellers.iter().map(|seller| {
+    let worth_telling = at.sellers.iter().filter(|seller| seller.pieces > 0 || seller.left.is_some());
+    let rows = worth_telling.map(|seller| {
         [
             seller.seller.short(),
             seller.pieces.to_string(),
@@ -179,6 +180,9 @@ pub(crate) fn bought(at: &Bought) -> String {
             seller.left.clone().unwrap_or_default(),
         ]
     });
-    let _ = write!(text, "\n\n{}", table(&columns, rows));
+    let rows: Vec<_> = rows.collect();
+    if !rows.is_empty() {
+        let _ = write!(text, "\n\n{}", table(&columns, rows));
+    }
     text
 }
