@@ -49,6 +49,7 @@ use farthing_core::id::{NetworkId, PeerId};
 use farthing_core::seed::{KeyPurpose, Seed, Which};
 use farthing_core::sign::SecretKey;
 use farthing_core::time::Time;
+use farthing_core::vault::Protection;
 use farthing_driver::{Clock, DriverHandle};
 use farthing_netpay::payee::{Payee, Terms};
 use farthing_netpay::payer::Purse;
@@ -136,6 +137,14 @@ impl Wallet {
     #[must_use]
     pub fn seed(&self) -> &Seed {
         &self.inner.seed
+    }
+
+    /// Seals the seed anew: another passphrase, or none. Backups made before keep theirs.
+    ///
+    /// # Errors
+    /// [`WalletError::Vault`], or what the disk said; the old protection then still holds.
+    pub fn protect(&self, protection: &Protection) -> Result<(), WalletError> {
+        self.inner.home.write_seed(&self.inner.seed, protection)
     }
 
     /// The network of its bank.

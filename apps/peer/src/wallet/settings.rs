@@ -1,12 +1,15 @@
 //! `wallet.toml`: what the owner may change by hand.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use farthing_core::amount::{Amount, Currency};
 use farthing_core::id::{NetworkId, PeerId};
 use farthing_core::time::Span;
 use serde::{Deserialize, Serialize};
 
+use super::error::WalletError;
+use super::home::Home;
 use super::policy::Policy;
 
 /// The most petnames kept.
@@ -123,6 +126,22 @@ impl Settings {
             redeem: RedeemPolicy::default(),
             names: BTreeMap::new(),
         }
+    }
+
+    /// Reads `wallet.toml` in a wallet's folder.
+    ///
+    /// # Errors
+    /// [`WalletError::Settings`] with line and remedy, or what the disk said.
+    pub fn read(home: &Path) -> Result<Self, WalletError> {
+        Home::open(home)?.read_settings()
+    }
+
+    /// Writes `wallet.toml` in a wallet's folder. A wallet that is open goes by it the next time.
+    ///
+    /// # Errors
+    /// [`WalletError::Settings`] for settings that make no sense, or what the disk said.
+    pub fn write(&self, home: &Path) -> Result<(), WalletError> {
+        Home::open(home)?.write_settings(self)
     }
 
     /// Reads the text of a file; the error names the line.

@@ -7,7 +7,7 @@ use std::path::Path;
 use farthing_core::vault::{Cost, Passphrase, Protection, VaultError};
 
 use super::world::{World, pay_pieces, seed};
-use crate::wallet::{Options, Wallet, WalletError};
+use crate::wallet::{Options, Settings, Wallet, WalletError};
 
 fn by(passphrase: &str) -> Protection {
     let cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
@@ -97,6 +97,23 @@ async fn thief_without_the_passphrase_and_owner_of_a_damaged_vault_are_told_so()
     }
     fs::write(&path, &good).unwrap();
     open(&by("correct horse")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_new_passphrase_takes_the_place_of_the_old_and_changed_settings_hold_at_the_next_opening() {
+    let world = World::new();
+    let payer = world.wallet("payer").await;
+    payer.protect(&by("new")).unwrap();
+    let home = payer.home().to_owned();
+    payer.close().await;
+    let mut settings = Settings::read(&home).unwrap();
+    settings.chains.spare = 7;
+    settings.write(&home).unwrap();
+    settings.chains.unit_micros = 0;
+    assert!(matches!(settings.write(&home), Err(WalletError::Settings { .. })));
+    assert!(matches!(world.open("payer").await, Err(WalletError::Vault(VaultError::Protected))));
+    let payer = Wallet::open(&home, &by("new"), world.options()).await.unwrap();
+    assert_eq!(payer.settings().chains.spare, 7);
 }
 
 #[tokio::test]

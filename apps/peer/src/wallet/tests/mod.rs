@@ -8,5 +8,6 @@ mod crashes;
 mod files;
 mod limits;
 mod real;
+mod storm;
 mod trade;
 mod world;
