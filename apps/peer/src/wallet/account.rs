@@ -24,7 +24,7 @@ impl Wallet {
     }
 
     /// Asks for money from outside to be credited. Left unanswered, the same request is sent again
-    /// by [`upkeep`](Self::upkeep): do not ask for the same money a second time.
+    /// by [`upkeep`](Self::upkeep), or by asking for the very same once more.
     ///
     /// # Errors
     /// [`WalletError`].
@@ -33,7 +33,7 @@ impl Wallet {
     }
 
     /// Asks for money to be paid out. Left unanswered, the same request is sent again by
-    /// [`upkeep`](Self::upkeep): do not ask a second time.
+    /// [`upkeep`](Self::upkeep), or by asking for the very same once more.
     ///
     /// # Errors
     /// [`WalletError`]; [`WalletError::Restored`] before reconciliation.
@@ -59,7 +59,14 @@ impl Wallet {
 
     async fn move_money<M: Wire>(&self, desk: &dyn Desk, kind: u16, message: &M) -> Result<Vec<u8>, WalletError> {
         let _errand = self.inner.errand.lock().await;
-        match self.request(desk, kind, wire::encode(message), About::Account).await? {
+        let message = wire::encode(message);
+        // The very same, asked for and unanswered: that is the one that is meant.
+        let before = self.pending().await?.into_iter().find(|(_, row)| row.kind == kind && row.message == message);
+        let answer = match before {
+            Some((id, row)) => self.send(desk, id, row).await?,
+            None => self.request(desk, kind, message, About::Account).await?,
+        };
+        match answer {
             Answered::Account(reply) => Ok(reply),
             _ => Err(WalletError::FalseAnswer("it is for another request")),
         }

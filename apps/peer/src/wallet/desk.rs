@@ -31,9 +31,12 @@ pub enum DeskError {
 }
 
 impl DeskError {
-    /// Whether the request is over: refused by the bank itself, and not to be sent again.
-    pub(crate) fn is_final(&self) -> bool {
-        matches!(self, Self::Refused(refusal) if refusal.remedy != Remedy::Again)
+    /// The refusal that ends a request: the bank's own, and not to be tried again.
+    pub(crate) fn last_word(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) if refusal.remedy != Remedy::Again => Some(refusal),
+            _ => None,
+        }
     }
 }
 

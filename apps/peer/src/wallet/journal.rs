@@ -2,12 +2,13 @@
 //! and sent again, byte for byte, until the bank has answered.
 
 use farthing_core::id::{RequestId, timed};
+use farthing_core::refusal::Refusal;
 use farthing_core::sign::{Signed, Statement, Verified};
 use farthing_core::wire;
-use farthing_role::Scan;
+use farthing_role::{Context, Scan};
 use farthing_store::Reader;
 
-use super::desk::Desk;
+use super::desk::{Desk, DeskError};
 use super::error::WalletError;
 use super::home::random;
 use super::records::{self, About, Pending, REQUESTS, What};
@@ -36,7 +37,8 @@ impl Wallet {
         Ok(RequestId(timed(self.checked_now()?, &random()?)))
     }
 
-    /// Writes a request down and sends it.
+    /// Writes a request down and sends it. One that certainly never left is forgotten again, so that
+    /// whoever asks once more does not ask for two.
     ///
     /// The caller holds [`Inner::errand`](super::Inner).
     pub(crate) async fn request(
@@ -56,7 +58,15 @@ impl Wallet {
                 Ok(())
             })
             .await?;
-        self.send(desk, id, pending).await
+        let sent = self.send(desk, id, pending).await;
+        if let Err(WalletError::Bank(DeskError::NotSent(_))) = &sent {
+            let forgotten = move |cx: &mut Context<'_>| {
+                cx.tx.delete(REQUESTS, &id.0);
+                Ok(())
+            };
+            self.inner.handle.transact(forgotten).await?;
+        }
+        sent
     }
 
     /// Sends a request that is written down, once more perhaps. Only an answer of the bank's own
@@ -65,8 +75,8 @@ impl Wallet {
         match desk.ask(&self.inner.key, id, pending.kind, pending.message.clone()).await {
             Ok(reply) => self.take_answer(id, pending, &reply).await,
             Err(why) => {
-                if why.is_final() {
-                    self.drop_request(id, &pending, &why).await?;
+                if let Some(refusal) = why.last_word() {
+                    self.drop_request(id, pending.kind, refusal.clone()).await?;
                 }
                 Err(why.into())
             }
@@ -88,7 +98,7 @@ impl Wallet {
                 self.take_broker_release(id, purse, release).await.map(|()| Answered::Released)
             }
             About::Defend(case) => {
-                let done = move |cx: &mut farthing_role::Context<'_>| {
+                let done = move |cx: &mut Context<'_>| {
                     cx.tx.delete(REQUESTS, &id.0);
                     start::note(cx, What::Defended(case));
                     Ok(())
@@ -98,7 +108,7 @@ impl Wallet {
             }
             About::Account => {
                 // The bank's statement tells what came of it: no line of our own.
-                let done = move |cx: &mut farthing_role::Context<'_>| {
+                let done = move |cx: &mut Context<'_>| {
                     cx.tx.delete(REQUESTS, &id.0);
                     Ok(())
                 };
@@ -108,10 +118,10 @@ impl Wallet {
         }
     }
 
-    async fn drop_request(&self, id: RequestId, pending: &Pending, why: &super::DeskError) -> Result<(), WalletError> {
-        let super::DeskError::Refused(refusal) = why else { return Ok(()) };
-        let what = What::Refused { kind: pending.kind, why: refusal.clone() };
-        let done = move |cx: &mut farthing_role::Context<'_>| {
+    /// Ends a request that the bank has refused.
+    async fn drop_request(&self, id: RequestId, kind: u16, why: Refusal) -> Result<(), WalletError> {
+        let what = What::Refused { kind, why };
+        let done = move |cx: &mut Context<'_>| {
             cx.tx.delete(REQUESTS, &id.0);
             start::note(cx, what);
             Ok(())
@@ -133,7 +143,12 @@ impl Wallet {
             match self.send(desk, id, pending).await {
                 Ok(answer) => answered.push(answer),
                 // Refused for good, it is over; anything else is tried again.
-                Err(WalletError::Bank(why)) if why.is_final() => {}
+                Err(WalletError::Bank(why)) if why.last_word().is_some() => {}
+                // Out of reach for one, it is for all.
+                Err(why @ WalletError::Bank(DeskError::NotSent(_))) => {
+                    trouble.get_or_insert(why);
+                    break;
+                }
                 Err(why) => {
                     trouble.get_or_insert(why);
                 }

@@ -6,6 +6,9 @@ use super::bank::Line;
 use super::world::{FUNDS, World, micros};
 use crate::wallet::WalletError;
 
+/// What upkeep sets aside for spare chains.
+const SPARE: u64 = 200_000;
+
 #[tokio::test]
 async fn a_pay_out_whose_answer_is_lost_is_asked_again_under_the_same_id_and_never_twice() {
     let world = World::new();
@@ -22,4 +25,18 @@ async fn a_pay_out_whose_answer_is_lost_is_asked_again_under_the_same_id_and_nev
     assert_eq!(ids.len(), 2);
     assert_eq!(ids[0], ids[1]);
     assert!(payer.pending().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_owner_who_asks_again_after_silence_or_a_broken_line_is_paid_out_once() {
+    let world = World::new();
+    let payer = world.wallet("payer").await;
+    let destination = || Text::<DESTINATION_MAX>::new("my other pocket").unwrap();
+    for line in [Line::Down, Line::Deaf, Line::Down, Line::Deaf, Line::Up] {
+        world.bank.set(line);
+        let asked = payer.payout(&*world.bank, micros(1_000), destination()).await;
+        assert_eq!(asked.is_ok(), line == Line::Up, "{asked:?}");
+    }
+    payer.upkeep(&*world.bank).await.unwrap();
+    assert_eq!(world.bank.balance(payer.me()), FUNDS - 1_000 - SPARE);
 }

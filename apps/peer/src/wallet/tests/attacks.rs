@@ -1,19 +1,21 @@
 //! What a dishonest other side tries.
 
-use farthing_bank::messages::kind as bank_kind;
+use std::sync::Arc;
+
 use farthing_core::id::{RequestId, timed};
-use farthing_core::refusal::Code;
+use farthing_core::refusal::{Code, Refusal};
 use farthing_core::sign::SecretKey;
 use farthing_core::time::{SKEW, Span};
+use farthing_core::vault::Protection;
 use farthing_core::wire::{self, Bounded};
-use farthing_driver::Clock;
+use farthing_driver::{Clock, ManualClock};
 use farthing_netpay::messages::{Claim, ClaimReceipt, Claims, Pay, Release, kind};
 use farthing_netpay::payer::PurseError;
 use futures::future::BoxFuture;
 
 use super::bank::Bank;
-use super::world::{PRICE, World, end, micros, pay_pieces};
-use crate::wallet::{Desk, DeskError, WalletError};
+use super::world::{FUNDS, PRICE, World, end, micros, pay_pieces, seed};
+use crate::wallet::{Desk, DeskError, Options, Wallet, WalletError};
 
 #[tokio::test]
 async fn payee_counts_a_word_once_over_two_connections_under_one_reserve() {
@@ -184,8 +186,27 @@ async fn wallet_refuses_to_act_when_its_clock_was_rolled_back_behind_what_the_ba
     assert!(payee.admit(now, &order, visit).await.is_ok());
 }
 
+#[tokio::test]
+async fn wallet_refuses_to_act_when_its_clock_stands_behind_the_banks() {
+    let world = World::new();
+    let payee = world.wallet("payee").await;
+    let behind = ManualClock::at(world.clock.now());
+    let options = Options { clock: Arc::new(behind.clone()), ..world.options() };
+    let home = world.home("payer");
+    let payer = Wallet::create(&home, &seed("payer"), &Protection::None, &world.settings(), options).await.unwrap();
+    world.bank.enrol(payer.me(), FUNDS);
+    payer.set_desk(world.bank.clone()).await;
+    world.clock.advance(Span::from_secs(600));
+    payer.statement(&*world.bank, None, 1).await.unwrap();
+    assert!(matches!(payer.begin(world.want(&payee, 1)).await, Err(WalletError::Clock(_))));
+    assert!(matches!(payer.redeem(&*world.bank).await, Err(WalletError::Clock(_))));
+    assert!(matches!(payer.upkeep(&*world.bank).await, Err(WalletError::Clock(_))));
+    behind.set(world.clock.now());
+    assert!(payer.begin(world.want(&payee, 1)).await.is_ok());
+}
+
 /// A bank whose answers somebody else signs.
-struct Impostor(std::sync::Arc<Bank>);
+struct Impostor(Arc<Bank>);
 
 impl Desk for Impostor {
     fn ask<'a>(
@@ -220,30 +241,54 @@ async fn payee_does_not_believe_a_claim_receipt_that_the_bank_did_not_sign_and_a
     assert_eq!(payee.redeem(&*world.bank).await.unwrap().paid, micros(5 * PRICE));
 }
 
-/// Somebody on the way who refuses everything in the bank's name.
-struct TurnedAway;
+/// Refuses everything: in the bank's name, or as the bank does when it is busy.
+pub(super) struct TurnsAway(pub(super) DeskError);
 
-impl Desk for TurnedAway {
+impl TurnsAway {
+    pub(super) fn unsigned() -> Self {
+        Self(DeskError::TurnedAway(Refusal::new(Code::Unknown, "no such chain")))
+    }
+}
+
+impl Desk for TurnsAway {
     fn ask<'a>(
         &'a self,
         _: &'a SecretKey,
         _: RequestId,
-        asked: u16,
+        _: u16,
         _: Vec<u8>,
     ) -> BoxFuture<'a, Result<Vec<u8>, DeskError>> {
-        assert_ne!(asked, bank_kind::FUND);
-        let why = farthing_core::refusal::Refusal::new(Code::Unknown, "no such chain");
-        Box::pin(std::future::ready(Err(DeskError::TurnedAway(why))))
+        Box::pin(std::future::ready(Err(self.0.clone())))
     }
 }
 
 #[tokio::test]
-async fn payee_does_not_give_up_a_claim_on_an_unsigned_refusal() {
+async fn payee_does_not_give_up_a_claim_on_an_unsigned_refusal_or_a_busy_bank() {
+    let busy = TurnsAway(DeskError::Refused(Refusal::new(Code::Rate, "busy")));
+    for desk in [TurnsAway::unsigned(), busy] {
+        let world = World::new();
+        let (payer, payee) = (world.wallet("payer").await, world.wallet("payee").await);
+        let (mut spending, earning, _) = world.begin(&payer, &payee, 5).await;
+        pay_pieces(&mut spending, &earning, 5).await;
+        end(spending, &earning).await;
+        assert!(payee.redeem(&desk).await.is_err());
+        let asked = payee.pending().await.unwrap();
+        assert_eq!(asked.len(), 1, "the claim was given up");
+        assert_eq!(payee.redeem(&*world.bank).await.unwrap().paid, micros(5 * PRICE));
+        assert_eq!(world.bank.asked(kind::CLAIM), [asked[0].0]);
+    }
+}
+
+#[tokio::test]
+async fn payee_takes_the_banks_own_refusal_as_the_end_of_a_request() {
     let world = World::new();
     let (payer, payee) = (world.wallet("payer").await, world.wallet("payee").await);
     let (mut spending, earning, _) = world.begin(&payer, &payee, 5).await;
     pay_pieces(&mut spending, &earning, 5).await;
     end(spending, &earning).await;
-    assert!(payee.redeem(&TurnedAway).await.is_err());
+    let suspended = TurnsAway(DeskError::Refused(Refusal::new(Code::Suspended, "suspended")));
+    assert!(payee.redeem(&suspended).await.is_err());
+    assert!(payee.pending().await.unwrap().is_empty());
+    // What was earned is not forgotten with it.
     assert_eq!(payee.redeem(&*world.bank).await.unwrap().paid, micros(5 * PRICE));
 }

@@ -4,6 +4,7 @@ use farthing_core::time::Span;
 use farthing_driver::Clock;
 use farthing_netpay::messages::kind;
 
+use super::attacks::TurnsAway;
 use super::bank::Line;
 use super::world::{FUNDS, PRICE, World, end, micros, pay_pieces};
 use crate::wallet::{WalletError, What};
@@ -183,12 +184,9 @@ async fn a_redemption_turned_away_for_good_is_told_and_not_tried_for_ever() {
     let (mut spending, earning, _) = world.begin(&payer, &payee, 10).await;
     pay_pieces(&mut spending, &earning, 10).await;
     end(spending, &earning).await;
-    // The bank's clock is the same as the wallet's: the claim is written down in time and late
-    // when it arrives.
-    world.bank.set(Line::Down);
-    assert!(payee.redeem(&*world.bank).await.is_err());
+    // Written down in time, and late when it arrives.
+    assert!(payee.redeem(&TurnsAway::unsigned()).await.is_err());
     world.clock.advance(Span::from_hours(24 + 48 + 1));
-    world.bank.set(Line::Up);
     let report = payee.redeem(&*world.bank).await.unwrap();
     assert_eq!((report.paid, report.refused.len()), (micros(0), 1));
     assert!(payee.history(None).await.unwrap().iter().any(|(_, line)| matches!(line.what, What::ClaimLost { .. })));

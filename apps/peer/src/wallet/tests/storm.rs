@@ -12,7 +12,7 @@ use super::world::{FUNDS, PRICE, World, end, micros};
 use crate::wallet::{Earning, Spending, Wallet, WalletError};
 
 /// How many lives are led.
-const LIVES: u64 = 16;
+const LIVES: u64 = 8;
 
 /// How many steps each has.
 const STEPS: u32 = 60;

@@ -1,0 +1,189 @@
+//! Coupons: sessions with one seller each, opened by 3KP and paid from with one hash per request.
+//!
+//! The wallet speaks no HTTP. Somebody who does (the paying client) carries the six messages:
+//! [`Wallet::coupon_ask`] gives Initiate, [`Asking::on_invoice`] gives Payment, written down before
+//! it is returned, and [`Opening::on_confirm`] gives a [`CouponSession`].
+//! [`CouponSession::pay`] then reserves units that no other request gets.
+//!
+//! # What is on the disk
+//! A session is written down *ahead*, in blocks of units that count as paid, so that most payments
+//! touch no disk, and the policy counts a block when it is written. A crash costs at most a block
+//! per session, and units that a seller gave back. After it the session goes on above everything
+//! that may have been sent, by its own records; what a seller claims is never asked for.
+//!
+//! # Answers that went missing
+//! A payment without an answer stays open. [`CouponSession::pay`] for the very same request gives
+//! the same payment again, not another: after a broken connection, and after a restart as far as
+//! it was written down.
+//!
+//! # Who is paid
+//! The key under which a site was first paid is written down, and another key in its place is
+//! refused until its owner says so ([`Wallet::coupon_trust`]).
+
+mod allowance;
+mod opening;
+mod rows;
+mod session;
+mod ticket;
+mod upkeep;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use farthing_core::amount::Amount;
+use farthing_core::id::{ChainId, OrderId, PeerId};
+use farthing_core::time::{Span, Time};
+
+use super::Wallet;
+use super::error::WalletError;
+use super::records::{self, Origin};
+
+pub use opening::{Asking, Opening, Wish};
+pub use rows::{SESSIONS_MAX, SITE_MAX};
+pub use session::{CouponSession, Spend};
+pub use ticket::Ticket;
+
+pub(crate) use rows::{OPENINGS, SESSIONS, SITES};
+
+/// A session must run at least so long for a payment to be made in it.
+const PAY_MARGIN: Span = Span::from_secs(5);
+
+/// What coupons keep in memory.
+#[derive(Default)]
+pub(super) struct Coupons {
+    /// Sessions taken up, by number: each is held once, by all who use it.
+    open: Mutex<HashMap<u64, Arc<session::Open>>>,
+    /// What tools may still spend of what was counted for them.
+    allowances: allowance::Allowances,
+    /// Held by whoever takes a session up.
+    taking: tokio::sync::Mutex<()>,
+}
+
+impl Coupons {
+    fn open(&self) -> MutexGuard<'_, HashMap<u64, Arc<session::Open>>> {
+        // A panic leaves it whole.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A session, for its owner to look at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SessionInfo {
+    /// Its chain.
+    pub chain: ChainId,
+    /// Where its seller is.
+    pub site: String,
+    /// Who is paid.
+    pub seller: PeerId,
+    /// What is sold, in the seller's words.
+    pub description: String,
+    /// What may be bought in it.
+    pub realm: OrderId,
+    /// What a unit is worth.
+    pub unit: Amount,
+    /// Units that can still be paid.
+    pub left: u32,
+    /// The most the seller can have cleared by now.
+    pub paid: Amount,
+    /// Of that, paid without an answer or given back: what could be lost.
+    pub at_risk: Amount,
+    /// When it ends, and what was not spent comes back.
+    pub not_after: Time,
+}
+
+impl Wallet {
+    /// The session to pay with: at this site, with this seller, for this realm, at this unit, with
+    /// at least so many units left. `None` if one must be opened.
+    ///
+    /// # Errors
+    /// [`WalletError`].
+    pub async fn coupon_session(
+        &self,
+        site: &str,
+        seller: PeerId,
+        realm: OrderId,
+        unit: Amount,
+        units: u32,
+    ) -> Result<Option<CouponSession>, WalletError> {
+        let now = self.checked_now()?;
+        if self.is_restored() {
+            return Err(WalletError::Restored);
+        }
+        for session in self.coupon_take_all().await? {
+            let open = session.open();
+            let fits = open.site == site && open.seller == seller && open.realm == realm && open.unit == unit;
+            if fits && now.after(PAY_MARGIN) < open.not_after && session.left().await >= units {
+                return Ok(Some(session));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Every open session.
+    ///
+    /// # Errors
+    /// [`WalletError`].
+    pub async fn coupon_sessions(&self) -> Result<Vec<SessionInfo>, WalletError> {
+        let mut all = Vec::new();
+        for session in self.coupon_take_all().await? {
+            all.push(session.info().await?);
+        }
+        Ok(all)
+    }
+
+    /// Pays this key at this site from now on, in place of the one that was known.
+    ///
+    /// # Errors
+    /// [`WalletError`].
+    pub async fn coupon_trust(&self, site: &str, seller: PeerId) -> Result<(), WalletError> {
+        let site = checked_site(site)?.to_owned();
+        let known = move |cx: &mut farthing_role::Context<'_>| {
+            records::put(cx.tx, SITES, site.as_bytes(), &seller);
+            Ok(())
+        };
+        Ok(self.inner.handle.transact(known).await?)
+    }
+
+    /// Whom this wallet knows at a site.
+    ///
+    /// # Errors
+    /// [`WalletError`].
+    pub async fn coupon_known(&self, site: &str) -> Result<Option<PeerId>, WalletError> {
+        let key = site.as_bytes().to_vec();
+        Ok(self.inner.handle.read(move |reader| records::look(reader, SITES, &key)).await??)
+    }
+
+    /// Takes up every session of this epoch that is written down.
+    async fn coupon_take_all(&self) -> Result<Vec<CouponSession>, WalletError> {
+        let coupons = &self.inner.coupons;
+        let _one_at_a_time = coupons.taking.lock().await;
+        let meta = self.inner.meta().clone();
+        for row in self.inner.handle.read(rows::sessions).await?? {
+            let index = row.origin.index;
+            if row.origin.is_current(&meta) && !coupons.open().contains_key(&index) {
+                let words = words(self, &row.origin);
+                let open = tokio::task::spawn_blocking(move || session::Open::resume(row, words)).await;
+                let open = open.map_err(|_| WalletError::Records("the program is stopping".into()))??;
+                coupons.open().insert(index, Arc::new(open));
+            }
+        }
+        let mut open: Vec<_> = coupons.open().values().map(Arc::clone).collect();
+        open.sort_by_key(|open| open.not_after);
+        Ok(open.into_iter().map(|open| CouponSession::new(self.clone(), open)).collect())
+    }
+}
+
+/// The seed of a session's chain.
+fn words(wallet: &Wallet, origin: &Origin) -> [u8; 32] {
+    super::chains::secrets(&wallet.inner.seed, origin).0
+}
+
+fn checked_site(site: &str) -> Result<&str, WalletError> {
+    if site.is_empty() || site.len() > SITE_MAX {
+        return Err(WalletError::Order("from a site without a name, or with too long a one"));
+    }
+    Ok(site)
+}

@@ -1,0 +1,80 @@
+//! What a wallet writes down about coupons.
+
+use farthing_core::id::PeerId;
+use farthing_core::time::Time;
+use farthing_coupon::buyer::Pending;
+use farthing_coupon::spender::SpenderState;
+use farthing_role::{Scan, Table};
+use farthing_store::Reader;
+use minicbor::{Decode, Encode};
+
+use crate::wallet::error::WalletError;
+use crate::wallet::records::{self, Origin};
+
+/// Sessions that are open, by number.
+pub(crate) const SESSIONS: Table = Table("wallet_coupon_sessions");
+/// Sessions that were signed for and not confirmed, by number.
+pub(crate) const OPENINGS: Table = Table("wallet_coupon_openings");
+/// Whose key each site was paid under the first time, by the site's name.
+pub(crate) const SITES: Table = Table("wallet_coupon_sites");
+
+/// The most sessions open or being opened at a time.
+pub const SESSIONS_MAX: usize = 1_024;
+
+/// The longest name of a site, in bytes.
+pub const SITE_MAX: usize = 300;
+
+/// A session as it stands, paid ahead of what left perhaps.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub(crate) struct SessionRow {
+    /// From what its keys are derived.
+    #[n(0)]
+    pub(crate) origin: Origin,
+    /// Where its seller is.
+    #[n(1)]
+    pub(crate) site: String,
+    /// What is sold, in the seller's words.
+    #[n(2)]
+    pub(crate) description: String,
+    /// The session as its buyer holds it.
+    #[n(3)]
+    pub(crate) state: SpenderState,
+    /// The hour in which the policy last counted units of it.
+    #[n(4)]
+    pub(crate) hour: u64,
+}
+
+/// A session that was signed for: the bank may have set the money aside.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub(crate) struct OpeningRow {
+    /// From what its keys are derived.
+    #[n(0)]
+    pub(crate) origin: Origin,
+    /// Where its seller is.
+    #[n(1)]
+    pub(crate) site: String,
+    /// What is sold, in the seller's words.
+    #[n(2)]
+    pub(crate) description: String,
+    /// Who sells.
+    #[n(3)]
+    pub(crate) seller: PeerId,
+    /// What was signed.
+    #[n(4)]
+    pub(crate) pending: Pending,
+    /// When the session ends, and what the bank has set aside comes back.
+    #[n(5)]
+    pub(crate) not_after: Time,
+}
+
+/// Every open session.
+pub(crate) fn sessions(reader: &dyn Reader) -> Result<Vec<SessionRow>, WalletError> {
+    let rows = reader.scan(SESSIONS, Scan { prefix: &[], after: None, limit: SESSIONS_MAX })?;
+    rows.into_iter().map(|(_, value)| Ok(records::read(SESSIONS, &value)?)).collect()
+}
+
+/// Every session that waits to be confirmed, the oldest first.
+pub(crate) fn openings(reader: &dyn Reader) -> Result<Vec<OpeningRow>, WalletError> {
+    let rows = reader.scan(OPENINGS, Scan { prefix: &[], after: None, limit: SESSIONS_MAX })?;
+    rows.into_iter().map(|(_, value)| Ok(records::read(OPENINGS, &value)?)).collect()
+}
