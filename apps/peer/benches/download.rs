@@ -1,7 +1,8 @@
 //! A paid download over loopback against the same download at price zero, in one run.
 //!
 //! Real wallets, shops and nodes; one seller, one buyer, pieces of 256 KiB. The price of being paid
-//! is the ratio of the medians.
+//! is the ratio of the medians. Then the memory of the whole process, buyer included, while a shop
+//! shares ten thousand files and a thousand visits are open.
 
 use std::error::Error;
 use std::fs;
@@ -24,6 +25,7 @@ use farthing_netpay::messages::{OpenChain, Touchstone};
 use farthing_peer::buyer::{Buyer, Outcome, Purchase, Seller};
 use farthing_peer::shop::{Folder, Per, Price, Shop, ShopConfig};
 use farthing_peer::talk::Deadlines;
+use farthing_peer::talk::buying::Guest;
 use farthing_peer::wallet::{BankPin, Desk, DeskError, Options, Settings, Wallet};
 use futures::future::BoxFuture;
 use tokio::sync::watch;
@@ -32,6 +34,10 @@ use tokio_util::sync::CancellationToken;
 /// The goal for paid against free.
 const GOAL: f64 = 0.80;
 const ROUNDS: usize = 7;
+/// The goal for memory, in MiB.
+const MEMORY_GOAL: u64 = 200;
+const CROWD_FILES: usize = 10_000;
+const CROWD_VISITS: usize = 1_000;
 const FILE_MIB: usize = 64;
 const PRICE_MICROS: u64 = 100;
 const NETWORK: NetworkId = NetworkId([7; 16]);
@@ -106,7 +112,41 @@ async fn main() -> Result<()> {
         cost.of(Op::Verify),
         cost.of(Op::Hash),
     );
+    crowd(&dir.path().join("crowd"), &bank).await
+}
+
+/// Many files, many visitors.
+async fn crowd(home: &Path, bank: &Arc<Bank>) -> Result<()> {
+    let before = memory_mib()?;
+    fs::create_dir_all(home.join("shared"))?;
+    for n in 0..CROWD_FILES {
+        fs::write(home.join("shared").join(format!("file {n}")), n.to_be_bytes())?;
+    }
+    let till = open_wallet(&home.join("wallet"), 5, bank).await?;
+    let stall = run_stall(home, till, 100, CROWD_FILES).await?;
+    let shared = memory_mib()?;
+    let visitor = open_wallet(&home.join("visitor"), 6, bank).await?;
+    let node = open_node(&visitor)?;
+    let (seller, at) = (stall.node.public_key(), stall.node.listen_addrs().await);
+    let mut visits = Vec::new();
+    for _ in 0..CROWD_VISITS {
+        let stream = node.open(seller, &at).await?;
+        let guest = Guest::greet(stream, seller, NETWORK, Deadlines::default()).await?;
+        visits.push(guest.want(stall.manifest.root, None, SystemClock.now()).await?);
+    }
+    println!(
+        "memory: {before} MiB before, {shared} MiB with {CROWD_FILES} files shared, {} MiB with {} visits open \
+         (both sides)   goal below {MEMORY_GOAL} for one",
+        memory_mib()?,
+        visits.len(),
+    );
     Ok(())
+}
+
+fn memory_mib() -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no such line")?;
+    Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? / 1_024)
 }
 
 async fn fetch(buyer: &Buyer<Wallet>, stall: &Stall, goods: &Path) -> Result<(Duration, Counts)> {
@@ -133,6 +173,12 @@ async fn open_stall(home: &Path, seed: u8, price: u64, file: &[u8], bank: &Arc<B
     // Each seller's file is another, so that neither stands in for the other.
     fs::write(shared.join("file"), [&[seed], &file[1..]].concat())?;
     let till = open_wallet(&home.join("wallet"), seed, bank).await?;
+    run_stall(home, till, price, 1).await
+}
+
+/// Sells what is in `home/shared`, once all of it is on the shelf.
+async fn run_stall(home: &Path, till: Wallet, price: u64, files: usize) -> Result<Stall> {
+    let shared = home.join("shared");
     let node = open_node(&till)?;
     let price = Price { amount: Currency::XTS.micros(price)?, per: Per::Piece };
     let config = ShopConfig {
@@ -145,7 +191,7 @@ async fn open_stall(home: &Path, seed: u8, price: u64, file: &[u8], bank: &Arc<B
     let shop = Shop::new(till, Arc::clone(&node), config)?;
     let mut shelf = shop.shelf();
     tokio::spawn(shop.run(CancellationToken::new()));
-    let shelf = shelf.wait_for(|shelf| !shelf.is_empty()).await?.clone();
+    let shelf = shelf.wait_for(|shelf| shelf.len() == files).await?.clone();
     let manifest = shelf.items().next().ok_or("an empty shelf")?.manifest;
     Ok(Stall { node, manifest })
 }
@@ -166,7 +212,7 @@ fn open_node(wallet: &Wallet) -> Result<Arc<Node>> {
         listen: vec!["/ip4/127.0.0.1/tcp/0".parse()?],
         bootstrap: vec![],
         mdns: false,
-        limits: PeerLimits::default(),
+        limits: PeerLimits { streams: 2_048, streams_per_peer: 2_048, ..PeerLimits::default() },
     };
     Ok(Arc::new(Node::start(config)?))
 }

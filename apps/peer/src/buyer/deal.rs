@@ -25,6 +25,13 @@ use crate::talk::{Deadlines, TalkError};
 /// How often a seller is visited again after a line broke.
 const RECONNECTS: u32 = 3;
 
+/// How many visits in a row may bring no piece, such as one that only fetches a lost release.
+const VAIN_VISITS: u32 = 2;
+
+/// The fewest pieces a visit is begun for, where so many are missing: its beginning and end cost
+/// signatures.
+const SHARE_MIN: u64 = 16;
+
 /// The pause before the first of these visits; each further one is twice as long.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -37,7 +44,7 @@ pub(super) struct Trip<P> {
     pub(super) content: ContentId,
     pub(super) price_max: Option<Amount>,
     pub(super) pool: Pool,
-    pub(super) quotes: Mutex<Quotes>,
+    pub(super) quotes: Arc<Mutex<Quotes>>,
     /// What to call the file, from the first seller with a usable name.
     pub(super) name: Mutex<Option<FileName>>,
 }
@@ -62,6 +69,8 @@ struct Visiting<S> {
     units: u32,
     /// Whether an earlier visit is taken up again.
     resumed: bool,
+    /// How many pieces it was begun for and are not bought yet; unknown if it was taken up again.
+    share: Option<u64>,
     /// A piece paid for when the line broke in an earlier visit.
     owed: Option<u64>,
     /// How far the seller was paid as the visit began, and the last word it was sent and it
@@ -93,13 +102,14 @@ pub(super) async fn deal<P: Pocket>(trip: Arc<Trip<P>>, seller: Seller) -> Selle
         left: None,
     };
     let mut deal = Deal { trip: &trip, seller: &seller, report, unsettled: None, ended_there: false };
-    let mut broken = 0;
+    let (mut broken, mut vain) = (0, 0);
     loop {
-        let before = (deal.report.pieces, deal.ended_there);
+        let before = deal.report.pieces;
         match deal.visit().await {
-            // Each further visit has something to show for the one before.
-            Ok(Next::Another) if (deal.report.pieces, deal.ended_there) != before => {}
-            Ok(_) => break,
+            Ok(Next::Over) => break,
+            Ok(Next::Another) if deal.report.pieces > before => vain = 0,
+            Ok(Next::Another) if vain < VAIN_VISITS => vain += 1,
+            Ok(Next::Another) => break,
             Err(Left::Talk(why)) if why.is_a_broken_line() && broken < RECONNECTS => {
                 tracing::debug!(seller = %seller.peer.short(), %why, "a visit broke off");
                 tokio::time::sleep(RECONNECT_PAUSE * 2_u32.pow(broken)).await;
@@ -119,7 +129,8 @@ impl<'a, P: Pocket> Deal<'a, P> {
         let Trip { node, pocket, deadlines, clock, content, .. } = self.trip;
         let stream = node.open(self.seller.peer, &self.seller.addresses).await?;
         let guest = Guest::greet(stream, self.seller.peer, pocket.network(), *deadlines).await?;
-        let before = self.quotes(|quotes| quotes.of(self.seller.peer));
+        let peer = self.seller.peer;
+        let before = self.quotes(move |quotes| quotes.of(peer)).await.flatten();
         let quoted = guest.want(*content, before.clone(), clock.now()).await?;
         let order = quoted.quote().body().0.clone();
         self.check_price(order.price)?;
@@ -145,7 +156,7 @@ impl<'a, P: Pocket> Deal<'a, P> {
         if std::mem::take(&mut self.ended_there) {
             self.end(visiting).await?;
             // With or without a release: never back to this visit.
-            self.forget_quote();
+            self.forget_quote().await;
             return Ok(Next::Another);
         }
         match self.fetch_owed(&mut visiting, member.as_ref(), flight).await {
@@ -157,8 +168,13 @@ impl<'a, P: Pocket> Deal<'a, P> {
         }
     }
 
-    fn quotes<T>(&self, work: impl FnOnce(&mut Quotes) -> T) -> T {
-        work(&mut self.trip.quotes.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    /// Works on the kept quotes, which are on the disk.
+    async fn quotes<T: Send + 'static>(&self, work: impl FnOnce(&mut Quotes) -> T + Send + 'static) -> Option<T> {
+        let quotes = Arc::clone(&self.trip.quotes);
+        let done = tokio::task::spawn_blocking(move || {
+            work(&mut quotes.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        });
+        done.await.ok()
     }
 
     fn check_price(&mut self, price: Amount) -> Result<(), Left> {
@@ -249,15 +265,17 @@ impl<'a, P: Pocket> Deal<'a, P> {
             None => None,
         };
         let resumed = known.is_some();
+        let mut share = None;
         let (visit, mut spending) = match (known, self.unsettled) {
             (Some(known), _) => known,
             // It would have us pay anew while it owes a piece.
             (None, Some((_, piece))) => return Err(Left::Undelivered { piece }),
             (None, None) => {
-                let (missing, most) = (pool.missing().unwrap_or(0).max(1), pool.most(order.price));
-                let begun = pocket.begin(&order, missing, most).await.map_err(Left::Wallet)?;
+                let pieces = pool.share(SHARE_MIN);
+                let begun = pocket.begin(&order, pieces, pool.most(order.price, pieces)).await.map_err(Left::Wallet)?;
+                share = Some(pieces);
                 let quote = quoted.quote().signed().clone();
-                if let Err(why) = self.quotes(|quotes| quotes.keep(quote)) {
+                if let Some(Err(why)) = self.quotes(move |quotes| quotes.keep(quote)).await {
                     tracing::warn!(%why, "this visit cannot be taken up again if it breaks off");
                 }
                 begun
@@ -296,7 +314,18 @@ impl<'a, P: Pocket> Deal<'a, P> {
             _ => {}
         }
         let owed = accepted.last;
-        Ok(Visiting { paying, spending, order, units, resumed, owed, start: through, sent: through, answered: through })
+        Ok(Visiting {
+            paying,
+            spending,
+            order,
+            units,
+            resumed,
+            share,
+            owed,
+            start: through,
+            sent: through,
+            answered: through,
+        })
     }
 
     /// Fetches the piece that was paid for when the line broke, if it did not arrive. Gives the
@@ -342,6 +371,10 @@ impl<'a, P: Pocket> Deal<'a, P> {
                     }
                 },
             };
+            if visiting.share == Some(0) {
+                drop(flight);
+                return self.end(visiting).await.map(|()| Next::Another);
+            }
             let further = match visiting.stretch().await {
                 Ok(further) => further,
                 Err(why) => {
@@ -354,12 +387,15 @@ impl<'a, P: Pocket> Deal<'a, P> {
                 Ok(pay) => pay,
                 Err(why) => {
                     drop(flight);
+                    let resumed = visiting.resumed;
                     self.end(visiting).await?;
-                    return Err(Left::Wallet(why));
+                    // What it was begun for in an earlier run may be used up.
+                    return if resumed { Ok(Next::Another) } else { Err(Left::Wallet(why)) };
                 }
             };
             flight.paid(self.seller.peer);
             visiting.sent = pay.index;
+            visiting.share = visiting.share.map(|share| share.saturating_sub(1));
             self.report.payments += 1;
             let encoded = match visiting.paying.pay(further, pay, flight.piece()).await {
                 Ok(encoded) => encoded,
@@ -451,12 +487,13 @@ impl<'a, P: Pocket> Deal<'a, P> {
         }
         self.count(order, units, start, through);
         self.report.receipts.extend(receipt);
-        self.forget_quote();
+        self.forget_quote().await;
         Ok(through)
     }
 
-    fn forget_quote(&self) {
-        if let Err(why) = self.quotes(|quotes| quotes.drop_of(self.seller.peer)) {
+    async fn forget_quote(&self) {
+        let peer = self.seller.peer;
+        if let Some(Err(why)) = self.quotes(move |quotes| quotes.drop_of(peer)).await {
             tracing::warn!(%why, "an old quote stays behind");
         }
     }

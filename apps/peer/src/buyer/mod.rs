@@ -143,7 +143,7 @@ impl<P: Pocket> Buyer<P> {
             content,
             price_max,
             pool: Pool::new(content, incoming.clone(), budget, progress),
-            quotes: Mutex::new(Quotes::open(&incoming, &content)),
+            quotes: Arc::new(Mutex::new(Quotes::open(&incoming, &content))),
             name: Mutex::new(name),
         });
         let halting = {

@@ -232,23 +232,22 @@ impl Pool {
         Some(Take::Piece(Flight { pool: self, manifest, basket, piece, price, paid, landed: false }))
     }
 
-    /// How many pieces are missing; `None` while no size is known.
-    pub(super) fn missing(&self) -> Option<u64> {
-        self.inside().active.as_ref().map(|active| active.missing)
+    /// How many pieces a visit is begun for: what is missing, shared among the sellers that go by
+    /// this size, but not fewer than `least` of it. The wallet's policy counts what a visit is begun
+    /// for, so each is not to be begun for everything.
+    pub(super) fn share(&self, least: u64) -> u64 {
+        let inside = self.inside();
+        let (missing, members) = inside.active.as_ref().map_or((1, 1), |active| (active.missing, active.members));
+        missing.div_ceil(members.max(1) as u64).max(least).min(missing).max(1)
     }
 
-    /// What may still be spent, for `pieces` at `price`.
-    pub(super) fn most(&self, price: Amount) -> Amount {
-        let inside = self.inside();
-        let missing = inside.active.as_ref().map_or(0, |active| active.missing);
-        let all = price.checked_mul(missing).unwrap_or(price);
-        let spent = inside.spent.unwrap_or(price.currency().zero());
+    /// What so many pieces at `price` may cost within the budget.
+    pub(super) fn most(&self, price: Amount, pieces: u64) -> Amount {
+        let all = price.checked_mul(pieces).unwrap_or(price);
+        let spent = self.inside().spent.unwrap_or(price.currency().zero());
         // The piece that is about to be paid for is among what is spent.
         let left = self.budget.and_then(|budget| budget.checked_sub(spent).ok()?.checked_add(price).ok());
-        match left {
-            Some(left) if !fits(all, left) => left,
-            _ => all,
-        }
+        left.filter(|left| !fits(all, *left)).unwrap_or(all)
     }
 
     /// Ends the purchase. The first reason stands.
