@@ -6,6 +6,7 @@ use std::sync::Arc;
 use farthing_core::amount::Amount;
 use farthing_core::chain::CHAIN_LEN_MAX;
 use farthing_core::id::RequestId;
+use farthing_core::refusal::{Code, Refusal};
 use farthing_core::seed::{KeyPurpose, Seed, Which};
 use farthing_core::sign::{SecretKey, Verified};
 use farthing_core::time::Time;
@@ -119,6 +120,10 @@ impl Wallet {
         let now = self.checked_now()?;
         if self.is_restored() {
             return Err(WalletError::Restored);
+        }
+        if self.purse_records().await?.len() >= PURSES_MAX {
+            let why = "too many chains are open: wait until some have ended, or pay in prices that share chains";
+            return Err(Refusal::new(Code::Limit, why).into());
         }
         let (copy, epoch, index) = {
             let meta = self.inner.meta();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use farthing_bank::client::{AskError, BankAddress, BankClient, ConnectError};
 use farthing_core::id::RequestId;
 use farthing_core::refusal::{Refusal, Remedy};
+use farthing_core::seal::SealPublic;
 use farthing_core::sign::SecretKey;
 use farthing_net::http::endpoint::Endpoint;
 use futures::future::BoxFuture;
@@ -62,6 +63,11 @@ pub trait Desk: Send + Sync + 'static {
         kind: u16,
         message: Vec<u8>,
     ) -> BoxFuture<'a, Result<Vec<u8>, DeskError>>;
+
+    /// The key to which the bank wants slips sealed; `None` where no coupons are opened this way.
+    fn slips(&self) -> Option<SealPublic> {
+        None
+    }
 }
 
 impl Desk for BankClient {
@@ -73,6 +79,10 @@ impl Desk for BankClient {
         message: Vec<u8>,
     ) -> BoxFuture<'a, Result<Vec<u8>, DeskError>> {
         Box::pin(async move { Ok(Self::ask(self, key, id, kind, message).await?) })
+    }
+
+    fn slips(&self) -> Option<SealPublic> {
+        Some(self.info().body().seal)
     }
 }
 

@@ -4,10 +4,12 @@ use std::io;
 use std::path::PathBuf;
 
 use farthing_core::amount::{Amount, AmountError};
+use farthing_core::id::PeerId;
 use farthing_core::refusal::{Code, Fault, Money, Refusal, Remedy};
 use farthing_core::seed::SeedError;
 use farthing_core::time::ClockBehind;
 use farthing_core::vault::VaultError;
+use farthing_coupon::spender::SpendError;
 use farthing_driver::NoReply;
 use farthing_ledger::StoreFault;
 use farthing_netpay::payer::PurseError;
@@ -108,6 +110,25 @@ pub enum WalletError {
     /// The chain cannot do it.
     #[error(transparent)]
     Purse(#[from] PurseError),
+    /// The session cannot do it.
+    #[error(transparent)]
+    Coupon(#[from] SpendError),
+    /// The session is over.
+    #[error("the session {0}: open another one; nothing was paid")]
+    Session(&'static str),
+    /// Another key than before stands at a site.
+    #[error(
+        "{site} was paid under the key {known} before, and shows {shown} now: ask its operator, and trust the new \
+             key by hand if it is right; nothing was paid"
+    )]
+    SellerChanged {
+        /// Which site.
+        site: String,
+        /// The key that is known.
+        known: PeerId,
+        /// The key that is shown.
+        shown: PeerId,
+    },
     /// The bank did not do it, or did not answer.
     #[error(transparent)]
     Bank(#[from] DeskError),

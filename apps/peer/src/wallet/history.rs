@@ -108,6 +108,7 @@ impl Wallet {
                 found.push(Exposure { to: open.payee, at_most, until, risk });
             }
         }
+        found.extend(self.coupon_exposure().await?);
         let now = self.now();
         let each = |exposure: Exposure| {
             if exposure.until > now {

@@ -24,6 +24,7 @@
 mod account;
 mod backup;
 mod chains;
+pub mod coupon;
 mod desk;
 mod earning;
 mod error;
@@ -99,6 +100,8 @@ pub(crate) struct Inner {
     live: Mutex<HashMap<[u8; 32], Weak<Live>>>,
     /// Held by whoever sends requests to the bank that are written down.
     errand: tokio::sync::Mutex<()>,
+    /// Sessions with sellers who take coupons.
+    coupons: coupon::Coupons,
 }
 
 /// Which chains are in use, and some that are not.
@@ -197,6 +200,9 @@ impl Wallet {
 
     /// Finishes what is being written and lets go of the folder. Other clones can do nothing more.
     pub async fn close(&self) {
+        if let Err(why) = self.flush_coupons().await {
+            tracing::info!(%why, "sessions were not written down as they stand: their last blocks count as spent");
+        }
         self.inner.handle.stop().await;
     }
 }

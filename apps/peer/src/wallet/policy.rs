@@ -4,7 +4,7 @@ use farthing_core::amount::{Amount, Currency};
 use farthing_core::id::{OrderId, PeerId};
 use farthing_core::time::Time;
 use farthing_ledger::StoreFault;
-use farthing_role::Records;
+use farthing_role::{Records, Scan};
 use farthing_store::Reader;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,9 @@ use super::records::{self, BUDGET};
 
 /// Milliseconds in an hour: the policy counts by the clock's hours.
 const HOUR_MILLIS: u64 = 3_600_000;
+
+/// At most so many hours are forgotten at once.
+const HOURS_FORGOTTEN: usize = 64;
 
 /// What may be spent. A cap that is not set does not bind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -27,6 +30,8 @@ pub struct Policy {
     pub per_hour: Option<Amount>,
     /// The most that may be spent in all.
     pub total: Option<Amount>,
+    /// The most that one tool of a program may spend in all, where the program names its tools.
+    pub per_tool: Option<Amount>,
     /// Above this a purchase needs its owner's word.
     pub approve_above: Option<Amount>,
 }
@@ -42,6 +47,8 @@ pub enum Cap {
     Hour,
     /// [`Policy::total`].
     Total,
+    /// [`Policy::per_tool`].
+    Tool,
 }
 
 impl Cap {
@@ -53,6 +60,7 @@ impl Cap {
             Self::Payee => "per_payee",
             Self::Hour => "per_hour",
             Self::Total => "total",
+            Self::Tool => "per_tool",
         }
     }
 }
@@ -193,6 +201,19 @@ impl Policy {
         ]
     }
 
+    /// Whether one request may cost so much.
+    pub(crate) fn check_request(&self, asked: Amount) -> Result<(), PolicyRefusal> {
+        match self.per_request.filter(|cap| exceeds(asked, *cap)) {
+            Some(cap) => Err(PolicyRefusal::Over { which: Cap::Request, cap, left: cap, asked }),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for what several requests share.
+    pub(crate) const fn without_request_cap(self) -> Self {
+        Self { per_request: None, ..self }
+    }
+
     /// Counts a purchase at the most it may cost, if every cap allows that. Writes nothing on a no.
     pub(crate) fn charge(
         &self,
@@ -212,10 +233,7 @@ impl Policy {
             *sum = sum.checked_add(asked).unwrap_or(*sum);
         }
         counted.write(tx, payee, hour);
-        // Hours that are over need no counting; what is given back to one of them is nobody's gain.
-        if let Some(before) = hour.checked_sub(2) {
-            tx.delete(BUDGET, &hour_key(before));
-        }
+        forget_hours(tx, hour)?;
         Ok(Ok(()))
     }
 
@@ -231,6 +249,31 @@ impl Policy {
         let [request, payee, hour, total] = self.left(&counted, currency).map(|(_, left)| left.map(|(_, left)| left));
         Ok(Budget { per_request: request, per_payee: payee, per_hour: hour, total, spent: counted.total })
     }
+}
+
+/// Counts what a tool may spend, if its cap allows that; gives what was counted.
+pub(crate) fn charge_tool(
+    tx: &mut (impl Records + ?Sized),
+    tool: &str,
+    cap: Amount,
+    asked: Amount,
+) -> Result<Result<Amount, PolicyRefusal>, StoreFault> {
+    let key = [b"o", tool.as_bytes()].concat();
+    let used = get_in(tx, &key)?.unwrap_or(asked.currency().zero());
+    let left = cap.checked_sub(used).unwrap_or(asked.currency().zero());
+    if exceeds(asked, left) {
+        return Ok(Err(PolicyRefusal::Over { which: Cap::Tool, cap, left, asked }));
+    }
+    records::put(tx, BUDGET, &key, &used.checked_add(asked).unwrap_or(cap));
+    Ok(Ok(asked))
+}
+
+/// Hours that are over need no counting, but for the last: what a visit did not cost goes back there.
+fn forget_hours(tx: &mut (impl Records + ?Sized), hour: u64) -> Result<(), StoreFault> {
+    let kept = hour_key(hour.saturating_sub(1));
+    let rows = tx.scan(BUDGET, Scan { prefix: b"h", after: None, limit: HOURS_FORGOTTEN })?;
+    rows.iter().map(|(key, _)| key).filter(|key| **key < kept).for_each(|key| tx.delete(BUDGET, key));
+    Ok(())
 }
 
 /// Gives back what a purchase was counted for and did not cost.

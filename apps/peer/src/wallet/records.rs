@@ -15,6 +15,8 @@ use farthing_role::{Records, Table};
 use farthing_store::Reader;
 use minicbor::{Decode, Encode};
 
+use super::coupon::{OPENINGS, SESSIONS, SITES};
+
 /// The one row about the wallet itself.
 pub(crate) const META: Table = Table("wallet_meta");
 /// Chains by number.
@@ -41,8 +43,8 @@ pub(crate) const HELD: Table = Table("wallet_held");
 pub(crate) const HISTORY: Table = Table("wallet_history");
 
 /// The tables of a wallet, in the order of a backup.
-pub(crate) const TABLES: [Table; 12] =
-    [META, PURSES, AHEAD, PAYING, BUDGET, REQUESTS, EARNED, TIPS, DUE, PAST, HELD, HISTORY];
+pub(crate) const TABLES: [Table; 15] =
+    [META, PURSES, AHEAD, PAYING, BUDGET, REQUESTS, EARNED, TIPS, DUE, PAST, HELD, HISTORY, SESSIONS, OPENINGS, SITES];
 
 /// The one key in [`META`].
 pub(crate) const SELF: &[u8] = b"self";

@@ -166,8 +166,8 @@ impl Settings {
             );
         }
         self.currency().micros(chains.value_micros).map_err(|why| format!("[chains] value_micros: {why}"))?;
-        let Policy { per_request, per_payee, per_hour, total, approve_above } = self.policy;
-        let amounts = [per_request, per_payee, per_hour, total, approve_above, self.redeem.threshold];
+        let Policy { per_request, per_payee, per_hour, total, per_tool, approve_above } = self.policy;
+        let amounts = [per_request, per_payee, per_hour, total, per_tool, approve_above, self.redeem.threshold];
         match amounts.into_iter().flatten().find(|amount| amount.currency() != self.currency()) {
             Some(odd) => Err(format!("{odd} is not in {}, the bank's currency", self.currency())),
             None => Ok(()),

@@ -140,6 +140,7 @@ impl Wallet {
             pool: Mutex::default(),
             live: Mutex::default(),
             errand: tokio::sync::Mutex::default(),
+            coupons: super::coupon::Coupons::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

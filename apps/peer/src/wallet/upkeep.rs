@@ -35,7 +35,7 @@ const SPARE_RUNS: Span = Span::from_hours(24);
 pub struct Upkeep {
     /// Chains opened in advance.
     pub opened: u32,
-    /// Chains that ended and whose rest came back.
+    /// Chains and sessions that ended and whose rest came back.
     pub refunded: u32,
     /// Abandoned reserves that the bank released.
     pub released: u32,
@@ -60,7 +60,8 @@ impl Wallet {
     /// bank is in the report.
     pub async fn upkeep(&self, desk: &dyn Desk) -> Result<Upkeep, WalletError> {
         let now = self.checked_now()?;
-        let mut done = Upkeep { refunded: self.close_chains(now).await?, ..Upkeep::default() };
+        let refunded = self.close_chains(now).await?.saturating_add(self.close_coupons(now).await?);
+        let mut done = Upkeep { refunded, ..Upkeep::default() };
         self.forget_past(now).await?;
         if self.redeem_is_due().await? {
             match self.redeem(desk).await {
@@ -83,7 +84,7 @@ impl Wallet {
             ("chains", self.keep_spares(desk, now, &mut done).await),
         ] {
             if let Err(why) = result {
-                tracing::info!(step, %why, "upkeep goes on next time");
+                tracing::debug!(step, %why, "not done this time");
                 done.troubles.push(why);
             }
         }
@@ -97,12 +98,15 @@ impl Wallet {
         clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while self.is_healthy() {
             clock.tick().await;
-            let done = match self.desk().await {
-                Ok(desk) => self.upkeep(&*desk).await.map(drop),
+            let troubles = match self.desk().await {
+                Ok(desk) => self.upkeep(&*desk).await.map(|done| done.troubles),
                 Err(why) => Err(why),
             };
-            if let Err(why) = done {
-                tracing::info!(%why, "no upkeep this time");
+            let troubles = troubles.unwrap_or_else(|why| vec![why]);
+            if let Some(why) = troubles.first() {
+                tracing::info!(%why, "upkeep goes on next time");
+                // The bank may have moved or changed its keys: it is asked anew who it is.
+                *self.inner.desk.lock().await = None;
             }
         }
     }
