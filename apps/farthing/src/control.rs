@@ -106,6 +106,9 @@ async fn converse(stream: UnixStream, attendant: Arc<impl Attend>) -> std::io::R
             done = &mut work => break done,
         }
     };
+    while let Ok(some) = waiting.try_recv() {
+        say(&mut write, &json!({ "progress": some })).await?;
+    }
     let answer = match done.unwrap_or_else(|error| Err(Failure::other(error))) {
         Ok(value) => json!({ "done": value }),
         Err(failure) => failure.to_json(),

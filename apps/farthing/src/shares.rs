@@ -15,15 +15,12 @@ const SHARES_FILE: &str = "shares.toml";
 /// The most folders shared at a time.
 const SHARES_MAX: usize = 256;
 
-/// What a price is for.
+/// What a price is for; the price of a MiB or a file is shared out among its pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum PricePer {
-    /// A piece of 256 KiB
     Piece,
-    /// A mebibyte, shared out among its pieces
     Mib,
-    /// A whole file, shared out among its pieces
     File,
 }
 

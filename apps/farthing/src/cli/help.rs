@@ -131,7 +131,7 @@ mod tests {
     fn every_command_has_help_and_a_manual_page() {
         let dir = tempfile::tempdir().unwrap();
         let pages = ManArgs { dir: dir.path().to_owned() };
-        man(&pages, Out::new(false, true)).unwrap();
+        man(&pages, Out::new(true, true)).unwrap();
         let written = |name: &str| dir.path().join(format!("{name}.1")).exists();
         assert!(written("farthing") && written("farthing-buy") && written("farthing-wallet-fund"));
         assert!(of_command(&["wallet", "fund"]).unwrap().contains("farthing wallet fund"));

@@ -157,6 +157,7 @@ impl Cli {
             Command::Man(args) => return help::man(args, out),
             Command::Help(args) => return help::explain(args),
             Command::Doctor => return doctor::run(&common, out).await,
+            Command::Bank(bank::BankCommand::Signer(args)) => return bank::signer(args).await,
             _ => {}
         }
         let app = App { settings: Settings::resolve(&common)?, out, yes: common.yes };

@@ -21,7 +21,7 @@ pub(crate) struct ShareArgs {
     /// What it costs, such as "0.0005 XTS"; 0 to give it away
     #[arg(long, value_name = "AMOUNT", required_unless_present_any = ["remove", "list"])]
     price: Option<Typed>,
-    /// What the price is for
+    /// What the price is for: a piece of 256 KiB, a MiB, or a whole file
     #[arg(long, value_enum, default_value = "piece")]
     per: PricePer,
     /// Sell this folder no more

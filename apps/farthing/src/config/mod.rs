@@ -139,7 +139,7 @@ mod tests {
     fn resolved(dir: &std::path::Path, file: &str, args: &[&str]) -> Result<Settings, Failure> {
         std::fs::write(dir.join(CONFIG_FILE), file).unwrap();
         let home = dir.to_str().unwrap();
-        let all = ["farthing", "--home", home, "doctor"].iter().chain(args);
+        let all = ["farthing", "--home", home, "doctor"].into_iter().chain(args.iter().copied());
         Settings::resolve(&Cli::try_parse_from(all).unwrap().common)
     }
 

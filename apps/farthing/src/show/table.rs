@@ -41,6 +41,6 @@ mod tests {
     fn numbers_line_up_on_the_right() {
         let columns = [Column::Text("who"), Column::Number("paid")];
         let rows = [["anna", "0.50"], ["bertram", "12.00"]].map(|row| row.map(str::to_owned));
-        assert_eq!(table(&columns, rows), "  who        paid\n  anna       0.50\n  bertram   12.00");
+        assert_eq!(table(&columns, rows), "  who       paid\n  anna      0.50\n  bertram  12.00");
     }
 }

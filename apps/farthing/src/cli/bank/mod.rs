@@ -59,7 +59,7 @@ pub(crate) struct InitArgs {
     /// The currency of its accounts; XTS is the code for tests
     #[arg(long, default_value = "XTS", value_name = "CODE")]
     currency: Currency,
-    /// How money comes in and goes out
+    /// How money comes in: play money to whoever asks, or as two operators approve
     #[arg(long, value_enum, default_value = "play")]
     rail: Rail,
     /// Who approves funding and pay-outs; may be given several times, at least twice for operators
@@ -82,9 +82,7 @@ pub(crate) struct InitArgs {
 /// How money comes in and goes out.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Rail {
-    /// Play money: whoever asks gets it, up to a limit a day
     Play,
-    /// Two operators approve each case
     Operators,
 }
 
@@ -152,7 +150,7 @@ pub(crate) async fn run(app: &App, command: BankCommand) -> Result<(), Failure> 
     match command {
         BankCommand::Init(args) => serve::init(app, args),
         BankCommand::Serve(args) => serve::serve(app, args).await,
-        BankCommand::Signer(args) => serve::signer(app, &args).await,
+        BankCommand::Signer(args) => signer(&args).await,
         BankCommand::Audit => books::audit(app),
         BankCommand::Backup(args) => books::backup(app, &args),
         BankCommand::Accounts => books::accounts(app),
@@ -165,6 +163,11 @@ pub(crate) async fn run(app: &App, command: BankCommand) -> Result<(), Failure> 
         BankCommand::Evidence(EvidenceArgs { id: Some(id), file: Some(file) }) => operate::fetch(app, &id, &file).await,
         BankCommand::Evidence(_) => operate::evidence(app).await,
     }
+}
+
+/// Signs certificates for the serving process; needs no settings.
+pub(crate) async fn signer(args: &SignerArgs) -> Result<(), Failure> {
+    serve::signer(args).await
 }
 
 /// Asks a bank who it is.

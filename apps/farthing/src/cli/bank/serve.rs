@@ -62,7 +62,7 @@ pub(super) async fn serve(app: &App, args: ServeArgs) -> Result<(), Failure> {
 }
 
 /// Signs for the serving process, which speaks first.
-pub(super) async fn signer(_: &App, args: &SignerArgs) -> Result<(), Failure> {
+pub(super) async fn signer(args: &SignerArgs) -> Result<(), Failure> {
     signer::serve(&args.dir, tokio::io::stdin(), tokio::io::stdout(), SystemClock).await.map_err(Failure::other)
 }
 
