@@ -7,6 +7,7 @@
 
 mod address;
 mod ask;
+mod coupon;
 mod customer;
 mod netpay;
 mod operator;

@@ -117,6 +117,14 @@ impl Terms {
         Span::from_hours(self.certificate_hours)
     }
 
+    pub(crate) fn coupon(&self) -> farthing_coupon::bank::Terms {
+        farthing_coupon::bank::Terms {
+            life_max: Span::from_days(self.chain_days),
+            grace: Span::from_hours(self.grace_hours),
+            ..farthing_coupon::bank::Terms::default()
+        }
+    }
+
     pub(crate) fn netpay(&self) -> farthing_netpay::bank::Terms {
         farthing_netpay::bank::Terms {
             life_max: Span::from_days(self.chain_days),

@@ -16,6 +16,7 @@ use rand_chacha::rand_core::SeedableRng;
 use zeroize::Zeroizing;
 
 use super::{HomeError, private_only, write_new};
+use crate::role::SchemeKeys;
 
 /// The file with statement and sealing key.
 const BANK_KEY: &str = "bank.key";
@@ -87,8 +88,8 @@ impl Drop for Stored {
 pub(crate) struct BankKeys {
     /// Signs answers and reports.
     pub(crate) statement: SecretKey,
-    /// The same key once more, for the scheme's own statements.
-    pub(crate) scheme: SecretKey,
+    /// The same keys once more, for the schemes' own statements and slips.
+    pub(crate) schemes: SchemeKeys,
     /// Opens requests.
     pub(crate) seal: SealKey,
     /// The public half of the certifying key.
@@ -115,7 +116,11 @@ impl BankKeys {
     fn from(stored: &Stored) -> Self {
         Self {
             statement: SecretKey::from_seed(&stored.statement),
-            scheme: SecretKey::from_seed(&stored.statement),
+            schemes: SchemeKeys {
+                netpay: SecretKey::from_seed(&stored.statement),
+                coupon: SecretKey::from_seed(&stored.statement),
+                slips: SealKey::from_seed(&stored.seal),
+            },
             seal: SealKey::from_seed(&stored.seal),
             authority: stored.authority,
         }

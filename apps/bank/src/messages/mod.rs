@@ -21,7 +21,7 @@ pub use operator::{
 pub use public::{BankInfo, LiabilityReport, NAME_MAX, network_of};
 
 /// The bank's own numbering of requests. Each scheme numbers its own:
-/// [`farthing_netpay::messages::kind`].
+/// [`farthing_netpay::messages::kind`], [`farthing_coupon::messages::kind`].
 pub mod kind {
     /// [`OpenAccount`](super::OpenAccount), answered by [`AccountOpened`](super::AccountOpened).
     pub const OPEN_ACCOUNT: u16 = 0x0010;
@@ -57,6 +57,7 @@ pub mod kind {
     /// nobody makes up names there.
     #[must_use]
     pub const fn name(kind: u16) -> &'static str {
+        use farthing_coupon::messages::kind as coupon;
         use farthing_netpay::messages::kind as netpay;
         match kind {
             OPEN_ACCOUNT => "open-account",
@@ -76,6 +77,10 @@ pub mod kind {
             netpay::CLAIM => "netpay-claim",
             netpay::ASK_RELEASE => "netpay-ask-release",
             netpay::DEFEND => "netpay-defend",
+            coupon::AUTHORISE => "coupon-authorise",
+            coupon::INQUIRE => "coupon-inquire",
+            coupon::CLEAR => "coupon-clear",
+            coupon::REFUND => "coupon-refund",
             _ => "unknown",
         }
     }

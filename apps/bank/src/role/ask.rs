@@ -2,6 +2,9 @@
 
 use farthing_core::refusal::{Code, Refusal};
 use farthing_core::wire::{self, Wire};
+use farthing_coupon::bank::{CheckedAuth, CheckedClearings};
+use farthing_coupon::clearing::Refund;
+use farthing_coupon::messages::{Inquiry, kind as coupon};
 use farthing_netpay::bank::CheckedClaims;
 use farthing_netpay::messages::{AskRelease, Defend, OpenChain, Register, kind as netpay};
 
@@ -29,9 +32,14 @@ pub(super) enum Ask {
     Claim(Box<CheckedClaims>),
     Release(Box<AskRelease>),
     Defend(Box<Defend>),
+    Authorise(Box<CheckedAuth>),
+    Inquire(Inquiry),
+    Clear(Box<CheckedClearings>),
+    Refund(Refund),
 }
 
-/// Reads a request of any kind but claims, whose check needs more.
+/// Reads a request of any kind whose check needs nothing but its bytes: claims, authorisations and
+/// clearings take more.
 pub(super) fn read(kind: u16, bytes: &[u8]) -> Result<Ask, Refusal> {
     Ok(match kind {
         kind::OPEN_ACCOUNT => Ask::OpenAccount(message(bytes)?),
@@ -51,6 +59,8 @@ pub(super) fn read(kind: u16, bytes: &[u8]) -> Result<Ask, Refusal> {
         netpay::REGISTER => Ask::Register(message(bytes)?),
         netpay::ASK_RELEASE => Ask::Release(message(bytes)?),
         netpay::DEFEND => Ask::Defend(message(bytes)?),
+        coupon::INQUIRE => Ask::Inquire(message(bytes)?),
+        coupon::REFUND => Ask::Refund(message(bytes)?),
         _ => {
             let why = "this bank does not know such a request: it may be older than your program";
             return Err(Refusal::new(Code::Version, why));

@@ -1,6 +1,7 @@
 //! The bank as a role: what it does with each request, once it knows who asks.
 
 mod ask;
+mod check;
 mod customers;
 mod office;
 mod recorder;
@@ -10,11 +11,14 @@ use std::sync::Arc;
 use farthing_core::cert::Limits;
 use farthing_core::id::{PeerId, RequestId};
 use farthing_core::refusal::{Code, Refusal};
+use farthing_core::seal::SealKey;
 use farthing_core::sign::SecretKey;
 use farthing_core::time::{SKEW, Span, Time};
 use farthing_core::wire;
+use farthing_coupon::bank::Coupons;
+use farthing_coupon::messages::kind as coupon;
 use farthing_ledger::Ledger;
-use farthing_netpay::bank::{CheckedClaims, ClaimRequest, NetPay};
+use farthing_netpay::bank::NetPay;
 use farthing_netpay::messages::OpenChain;
 use farthing_role::{Context, EVIDENCE, Halt, Outcome, Records, Request, Role, Table};
 use minicbor::{Decode, Encode};
@@ -40,21 +44,30 @@ const EXPIRIES_PER_TICK: usize = 256;
 /// The tables of a bank's store: its own, those of its schemes and of the driver.
 #[must_use]
 pub fn tables() -> Vec<Table> {
-    let schemes = farthing_netpay::bank::TABLES;
-    OWN_TABLES.iter().chain(&schemes).chain(farthing_driver::TABLES).copied().collect()
+    let (netpay, coupon) = (farthing_netpay::bank::TABLES, farthing_coupon::bank::TABLES);
+    OWN_TABLES.iter().chain(&netpay).chain(&coupon).chain(farthing_driver::TABLES).copied().collect()
 }
 
 /// Whether a kind of request only asks and changes nothing. The answer to such a one is not stored:
 /// a repeat is answered by what is true then.
 #[must_use]
 pub const fn is_question(kind: u16) -> bool {
-    matches!(kind, kind::STATEMENT | kind::CASES | kind::LIST_PENDING | kind::LIST_EVIDENCE | kind::EVIDENCE_PART)
+    matches!(
+        kind,
+        kind::STATEMENT
+            | kind::CASES
+            | kind::LIST_PENDING
+            | kind::LIST_EVIDENCE
+            | kind::EVIDENCE_PART
+            | coupon::INQUIRE
+    )
 }
 
 /// The bank.
 pub struct BankRole {
     chart: Chart,
     netpay: NetPay,
+    coupons: Coupons,
     rail: Box<dyn Rail>,
     operators: Vec<PeerId>,
     roles: Roles,
@@ -66,6 +79,17 @@ pub struct BankRole {
     alarm: Arc<Alarm>,
 }
 
+/// The keys that a bank's schemes work with.
+#[derive(Debug)]
+pub struct SchemeKeys {
+    /// Signs what NetPay says: the bank's statement key.
+    pub netpay: SecretKey,
+    /// The same key once more, for coupons.
+    pub coupon: SecretKey,
+    /// Opens slips: the key that requests are sealed to.
+    pub slips: SealKey,
+}
+
 /// A request that passed the check.
 pub struct Checked {
     id: RequestId,
@@ -73,10 +97,10 @@ pub struct Checked {
 }
 
 impl BankRole {
-    /// The bank of that configuration, with its rail, under the key that signs the schemes'
-    /// statements.
+    /// The bank of that configuration, with its rail, under the keys that sign the schemes'
+    /// statements and open slips.
     #[must_use]
-    pub fn new(chart: Chart, key: SecretKey, config: &Config, alarm: Arc<Alarm>) -> Self {
+    pub fn new(chart: Chart, key: SchemeKeys, config: &Config, alarm: Arc<Alarm>) -> Self {
         let rail: Box<dyn Rail> = match config.rail {
             RailName::Play => Box::new(PlayMoney { per_day: config.limits.play_per_day }),
             RailName::Operators => Box::new(OperatorEntry),
@@ -85,7 +109,8 @@ impl BankRole {
         let aftermath = terms.grace.as_millis() + terms.answer_time.as_millis() + 2 * SKEW.as_millis();
         Self {
             chart,
-            netpay: NetPay::new(chart.network, key, terms),
+            netpay: NetPay::new(chart.network, key.netpay, terms),
+            coupons: Coupons::new(chart.network, key.coupon, key.slips, config.terms.coupon()),
             rail,
             operators: config.operators.clone(),
             roles: config.roles.clone(),
@@ -163,6 +188,16 @@ impl BankRole {
             }
             Ask::Release(ask) => wire::encode(&self.netpay.broker_release(cx, sender, ask.reserve)?),
             Ask::Defend(ask) => wire::encode(&self.netpay.defend(cx, sender, *ask)?),
+            Ask::Authorise(checked) => wire::encode(&self.coupons.authorise(cx, &checked)?),
+            Ask::Inquire(ask) => wire::encode(&self.coupons.inquire(cx, sender, &ask)?),
+            Ask::Clear(checked) => {
+                self.alarm.check()?;
+                wire::encode(&self.coupons.clear(cx, *checked)?)
+            }
+            Ask::Refund(ask) => {
+                self.alarm.check()?;
+                wire::encode(&self.coupons.refund(cx, sender, id, &ask)?)
+            }
         })
     }
 
@@ -201,33 +236,7 @@ impl Role for BankRole {
     type Checked = Checked;
 
     fn check(&self, _: Time, requests: Vec<Request>, facts: &dyn Records) -> Vec<Result<Checked, Halt>> {
-        let mut claims = Vec::new();
-        let mut answers: Vec<Option<Result<Checked, Halt>>> = Vec::with_capacity(requests.len());
-        for (at, request) in requests.into_iter().enumerate() {
-            answers.push(if request.kind == farthing_netpay::messages::kind::CLAIM {
-                match self.claim_of(request, facts) {
-                    Ok(claim) => {
-                        claims.push((at, claim));
-                        None
-                    }
-                    Err(halt) => Some(Err(halt)),
-                }
-            } else {
-                let checked = ask::read(request.kind, &request.message).map(|ask| Checked { id: request.id, ask });
-                Some(checked.map_err(Halt::from))
-            });
-        }
-        let (places, claims): (Vec<usize>, Vec<ClaimRequest>) = claims.into_iter().unzip();
-        let ids: Vec<RequestId> = claims.iter().map(|claim| claim.id).collect();
-        let checked = self.netpay.check_claims(claims, facts);
-        for ((at, id), checked) in places.into_iter().zip(ids).zip(checked) {
-            let checked = checked.map(|claims: CheckedClaims| Checked { id, ask: Ask::Claim(Box::new(claims)) });
-            if let Some(place) = answers.get_mut(at) {
-                *place = Some(checked);
-            }
-        }
-        let lost = || Err(Refusal::new(Code::State, "the claim was not checked").into());
-        answers.into_iter().map(|answer| answer.unwrap_or_else(lost)).collect()
+        self.check_all(requests, facts)
     }
 
     fn apply(&self, cx: &mut Context<'_>, sender: PeerId, message: Checked) -> Result<Outcome, Halt> {
@@ -238,24 +247,13 @@ impl Role for BankRole {
     fn tick(&self, cx: &mut Context<'_>) -> Result<bool, Halt> {
         Self::recorded(cx, |cx| {
             let refunds = self.netpay.refund_due(cx)?;
+            let releases = self.coupons.release_due(cx)?;
             let cases = self.netpay.settle_due(cx)?;
             let lapses = rail::lapse(cx)?;
             let now = cx.now;
             let ended = Ledger(&mut *cx.tx).expire_due(now, EXPIRIES_PER_TICK)?;
-            Ok(refunds || cases || lapses || ended == EXPIRIES_PER_TICK)
+            Ok(refunds || releases || cases || lapses || ended == EXPIRIES_PER_TICK)
         })
-    }
-}
-
-impl BankRole {
-    /// The one kind whose check is dear. A stranger's claim is turned away before it costs anything:
-    /// as if it had come before the account was opened, should that be happening just now.
-    fn claim_of(&self, request: Request, facts: &dyn Records) -> Result<ClaimRequest, Halt> {
-        if facts.get(CUSTOMERS, &request.sender.0)?.is_none() {
-            return Err(no_account().into());
-        }
-        let claims = ask::message(&request.message)?;
-        Ok(ClaimRequest { payee: request.sender, id: request.id, proof: request.proof, claims })
     }
 }
 

@@ -17,7 +17,9 @@ fn role() -> BankRole {
     let mut config = Config::play("Test bank", Currency::XTS);
     config.limits.play_per_day = Currency::XTS.micros(u64::from(u32::MAX)).unwrap();
     let chart = Chart { network: NetworkId([1; 16]), currency: Currency::XTS };
-    BankRole::new(chart, SecretKey::from_seed(&[1; 32]), &config, Arc::default())
+    let key = || SecretKey::from_seed(&[1; 32]);
+    let keys = SchemeKeys { netpay: key(), coupon: key(), slips: SealKey::from_seed(&[1; 32]) };
+    BankRole::new(chart, keys, &config, Arc::default())
 }
 
 /// Asks as the driver would, all in one transaction.
@@ -66,7 +68,15 @@ fn a_customer_with_many_transfers_fills_no_disk_and_the_sums_go_along() {
 fn one_bad_request_spoils_no_other_that_is_checked_beside_it() {
     let store = MemoryStore::new(&tables());
     let (role, tx) = (role(), Overlay::new(&store));
-    let kinds = [kind::CASES, farthing_netpay::messages::kind::CLAIM, 0xffff, kind::FUND, kind::CASES];
+    let kinds = [
+        kind::CASES,
+        farthing_netpay::messages::kind::CLAIM,
+        0xffff,
+        coupon::CLEAR,
+        kind::FUND,
+        coupon::AUTHORISE,
+        kind::CASES,
+    ];
     let requests = kinds.iter().enumerate().map(|(at, kind)| {
         let id = RequestId(timed(NOW, &[u8::try_from(at).unwrap(); 32]));
         Request::unsigned(PeerId([7; 32]), id, *kind, Vec::new())
@@ -77,5 +87,6 @@ fn one_bad_request_spoils_no_other_that_is_checked_beside_it() {
         Err(Halt::Store(fault)) => panic!("{fault}"),
     });
     let outcomes: Vec<Option<Code>> = outcomes.collect();
-    assert_eq!(outcomes, [None, Some(Code::Unknown), Some(Code::Version), Some(Code::Malformed), None]);
+    let (stranger, malformed) = (Some(Code::Unknown), Some(Code::Malformed));
+    assert_eq!(outcomes, [None, stranger, Some(Code::Version), stranger, malformed, stranger, None]);
 }

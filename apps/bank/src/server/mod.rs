@@ -163,7 +163,7 @@ impl Bank {
         published::check(&folder, &store)?;
         let chart = Chart { network: home.network(), currency: home.config.currency };
         let alarm = Arc::new(Alarm::default());
-        let role = Arc::new(BankRole::new(chart, home.keys.scheme, &home.config, Arc::clone(&alarm)));
+        let role = Arc::new(BankRole::new(chart, home.keys.schemes, &home.config, Arc::clone(&alarm)));
         let rail = role.rail();
         let clock = SharedClock(clock);
         let driver = Driver::start(Arc::clone(&role), store, clock.clone(), OsEntropy, driver)?;

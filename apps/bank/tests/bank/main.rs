@@ -1,7 +1,9 @@
 //! The whole bank over loopback: real server, real client, real store.
 
 mod books;
+mod coupons;
 mod hostile;
 mod money;
 mod operators;
+mod shop;
 mod town;

@@ -1,0 +1,104 @@
+//! Checking many requests at once: what is dear is done for all of them together.
+
+use farthing_core::id::{PeerId, RequestId};
+use farthing_core::refusal::{Code, Refusal};
+use farthing_coupon::bank::ClearRequest;
+use farthing_coupon::messages::kind as coupon;
+use farthing_netpay::bank::ClaimRequest;
+use farthing_netpay::messages::kind as netpay;
+use farthing_role::{Halt, Records, Request};
+
+use super::ask::{self, Ask};
+use super::{BankRole, Checked};
+use crate::chart::{CUSTOMERS, no_account};
+
+/// Requests of one kind on their way through a check of many, each with its place in the row.
+struct Gathered<R> {
+    places: Vec<(usize, RequestId)>,
+    requests: Vec<R>,
+}
+
+impl<R> Gathered<R> {
+    const fn none() -> Self {
+        Self { places: Vec::new(), requests: Vec::new() }
+    }
+
+    fn add(&mut self, place: usize, id: RequestId, request: R) {
+        self.places.push((place, id));
+        self.requests.push(request);
+    }
+
+    /// Has all of them checked at once and puts each where it belongs.
+    fn check<C>(
+        self,
+        answers: &mut [Option<Result<Checked, Halt>>],
+        check: impl FnOnce(Vec<R>) -> Vec<Result<C, Halt>>,
+        ask: impl Fn(C) -> Ask,
+    ) {
+        if self.requests.is_empty() {
+            return;
+        }
+        for ((at, id), checked) in self.places.into_iter().zip(check(self.requests)) {
+            if let Some(place) = answers.get_mut(at) {
+                *place = Some(checked.map(|checked| Checked { id, ask: ask(checked) }));
+            }
+        }
+    }
+}
+
+impl BankRole {
+    pub(super) fn check_all(&self, requests: Vec<Request>, facts: &dyn Records) -> Vec<Result<Checked, Halt>> {
+        let (mut claims, mut clearings) = (Gathered::none(), Gathered::none());
+        let mut answers: Vec<Option<Result<Checked, Halt>>> = Vec::with_capacity(requests.len());
+        for (at, request) in requests.into_iter().enumerate() {
+            let Request { sender, id, kind, .. } = request;
+            answers.push(match kind {
+                netpay::CLAIM => claim_of(request, facts).map(|claim| claims.add(at, id, claim)).err().map(Err),
+                coupon::CLEAR => clearing_of(request, facts).map(|clear| clearings.add(at, id, clear)).err().map(Err),
+                coupon::AUTHORISE => Some(self.authorise_of(sender, id, &request.message, facts)),
+                _ => {
+                    let checked = ask::read(kind, &request.message).map(|ask| Checked { id, ask });
+                    Some(checked.map_err(Halt::from))
+                }
+            });
+        }
+        claims.check(&mut answers, |all| self.netpay.check_claims(all, facts), |claims| Ask::Claim(Box::new(claims)));
+        clearings.check(&mut answers, |all| self.coupons.check_clearings(all, facts), |some| Ask::Clear(Box::new(some)));
+        let lost = || Err(Refusal::new(Code::State, "the request was not checked").into());
+        answers.into_iter().map(|answer| answer.unwrap_or_else(lost)).collect()
+    }
+
+    /// Three signatures and a decryption: not for strangers.
+    fn authorise_of(
+        &self,
+        seller: PeerId,
+        id: RequestId,
+        message: &[u8],
+        facts: &dyn Records,
+    ) -> Result<Checked, Halt> {
+        customers_only(seller, facts)?;
+        let checked = self.coupons.check_authorise(seller, ask::message(message)?)?;
+        Ok(Checked { id, ask: Ask::Authorise(Box::new(checked)) })
+    }
+}
+
+fn claim_of(request: Request, facts: &dyn Records) -> Result<ClaimRequest, Halt> {
+    customers_only(request.sender, facts)?;
+    let claims = ask::message(&request.message)?;
+    Ok(ClaimRequest { payee: request.sender, id: request.id, proof: request.proof, claims })
+}
+
+fn clearing_of(request: Request, facts: &dyn Records) -> Result<ClearRequest, Halt> {
+    customers_only(request.sender, facts)?;
+    let clearings = ask::message(&request.message)?;
+    Ok(ClearRequest { seller: request.sender, id: request.id, proof: request.proof, clearings })
+}
+
+/// A stranger's request whose check is dear is turned away before it costs anything: as if it had
+/// come before the account was opened, should that be happening just now.
+fn customers_only(sender: PeerId, facts: &dyn Records) -> Result<(), Halt> {
+    match facts.get(CUSTOMERS, &sender.0)? {
+        Some(_) => Ok(()),
+        None => Err(no_account().into()),
+    }
+}
