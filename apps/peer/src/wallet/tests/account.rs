@@ -36,6 +36,9 @@ async fn an_owner_who_asks_again_after_silence_or_a_broken_line_is_paid_out_once
         world.bank.set(line);
         let asked = payer.payout(&*world.bank, micros(1_000), destination()).await;
         assert_eq!(asked.is_ok(), line == Line::Up, "{asked:?}");
+        if world.bank.asked(kind::PAYOUT).is_empty() {
+            assert!(payer.pending().await.unwrap().is_empty(), "it never left, and waits to be sent");
+        }
     }
     payer.upkeep(&*world.bank).await.unwrap();
     assert_eq!(world.bank.balance(payer.me()), FUNDS - 1_000 - SPARE);

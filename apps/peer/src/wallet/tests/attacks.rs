@@ -121,14 +121,23 @@ async fn payer_does_not_believe_a_release_that_claims_more_or_admits_less_than_w
 async fn payer_keeps_no_receipt_that_is_not_the_payees_word_for_this_payment() {
     let world = World::new();
     let (payer, payee) = (world.wallet("payer").await, world.wallet("payee").await);
-    let (mut spending, earning, _) = world.begin(&payer, &payee, 5).await;
-    pay_pieces(&mut spending, &earning, 2).await;
-    let honest = earning.receipt().unwrap();
-    let forged = payer.key().sign(payer.network(), &honest.peek().unwrap());
-    let release = earning.release().await.unwrap();
-    let through = spending.through();
-    spending.finish(release, Some(forged), through).await.unwrap();
-    assert!(payer.receipts().await.unwrap().is_empty());
+    for lie in 0..4 {
+        let (mut spending, earning, _) = world.begin(&payer, &payee, 5).await;
+        pay_pieces(&mut spending, &earning, 2).await;
+        let mut said = earning.receipt().unwrap().peek().unwrap();
+        let mut signer = payee.key();
+        match lie {
+            0 => signer = payer.key(),
+            1 => said.amount = micros(PRICE),
+            2 => said.order = farthing_core::id::OrderId([0; 32]),
+            _ => said.payment.instrument = [0; 32],
+        }
+        let forged = signer.sign(payer.network(), &said);
+        let release = earning.release().await.unwrap();
+        let through = spending.through();
+        spending.finish(release, Some(forged), through).await.unwrap();
+        assert!(payer.receipts().await.unwrap().is_empty(), "lie {lie}");
+    }
 }
 
 #[tokio::test]
