@@ -11,6 +11,7 @@ use farthing_driver::{Config, Driver, DriverHandle, NoRole, OsEntropy, SystemClo
 use farthing_net::frame::{FrameReader, FrameWriter};
 use farthing_netpay::messages::{Pay, RESERVE_WIDTH_MAX};
 use farthing_netpay::payee::Counting;
+use farthing_role::Context;
 use farthing_store::{SqliteOptions, SqliteStore};
 use sha2::block_api::compress256;
 
@@ -98,7 +99,11 @@ async fn take_all(listener: std::net::TcpListener, visit: &mut Counting, driver:
         }
         let counted = visit.through();
         let tip = wire::encode(&visit.tip());
-        let mut commit = std::pin::pin!(driver.transact(move |cx| Ok(cx.tx.put(TIPS, b"visit", tip))));
+        let write = move |cx: &mut Context<'_>| {
+            cx.tx.put(TIPS, b"visit", tip);
+            Ok(())
+        };
+        let mut commit = std::pin::pin!(driver.transact(write));
         loop {
             while let Some(frame) = reader.arrived().expect("a frame") {
                 take(visit, frame);

@@ -42,7 +42,9 @@ impl Race {
     ) -> Self {
         let rate = |(count, seconds): (u64, f64)| count as f64 / seconds.max(1e-9);
         let mut rounds: Vec<(f64, f64)> = Vec::with_capacity(ROUNDS);
-        (ours(), baseline()); // Warm caches and pages; not counted.
+        // Warms caches and pages; not counted.
+        ours();
+        baseline();
         for round in 0..ROUNDS {
             // The one that goes first changes, so that a drift of the machine favours neither.
             let pair = if round % 2 == 0 {
