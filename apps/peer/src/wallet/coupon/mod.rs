@@ -27,9 +27,6 @@ mod session;
 mod ticket;
 mod upkeep;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

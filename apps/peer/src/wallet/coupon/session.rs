@@ -11,8 +11,8 @@ use farthing_coupon::micro::{SessionName, micro_order};
 use farthing_coupon::spender::{SpendError, Spender};
 use farthing_role::Context;
 
-use super::ticket::Ticket;
 use super::rows::SessionRow;
+use super::ticket::Ticket;
 use super::{PAY_MARGIN, SESSIONS, SessionInfo};
 use crate::wallet::chains::secrets;
 use crate::wallet::error::WalletError;
@@ -124,7 +124,6 @@ impl CouponSession {
     pub(super) fn open(&self) -> &Open {
         &self.open
     }
-
 
     /// How a header names it.
     #[must_use]

@@ -15,11 +15,12 @@ pub struct Ticket {
     price: Amount,
     tool: Option<String>,
     repeated: bool,
+    settled: bool,
 }
 
 impl Ticket {
     pub(super) fn new(session: CouponSession, pay: Pay, price: Amount, tool: Option<&str>, repeated: bool) -> Self {
-        Self { session, pay, price, tool: tool.map(str::to_owned), repeated }
+        Self { session, pay, price, tool: tool.map(str::to_owned), repeated, settled: false }
     }
 
     /// The payment; the same at every repeat.
@@ -57,11 +58,12 @@ impl Ticket {
     /// # Errors
     /// [`WalletError::Coupon`] for an answer that is not the seller's to this payment, which stays
     /// unanswered.
-    pub async fn answered(self, ack: &Ack) -> Result<Amount, WalletError> {
+    pub async fn answered(mut self, ack: &Ack) -> Result<Amount, WalletError> {
         if ack.index != self.pay.index {
             return Err(farthing_coupon::spender::SpendError::Forged.into());
         }
         let charged = self.session.settle(self.pay.index, |spender| spender.on_ack(ack)).await?;
+        self.settled = true;
         let cost = self.session.unit().checked_mul(charged.into())?;
         let back = self.price.checked_sub(cost)?;
         self.session.give_tool_back(self.tool.as_deref(), back);
@@ -74,8 +76,9 @@ impl Ticket {
     ///
     /// # Errors
     /// [`WalletError`].
-    pub async fn not_taken(self) -> Result<(), WalletError> {
+    pub async fn not_taken(mut self) -> Result<(), WalletError> {
         self.session.settle(self.pay.index, |spender| spender.cancel(self.pay.index)).await?;
+        self.settled = true;
         self.session.give_tool_back(self.tool.as_deref(), self.price);
         Ok(())
     }
@@ -84,14 +87,18 @@ impl Ticket {
     ///
     /// # Errors
     /// [`WalletError`].
-    pub async fn spent(self) -> Result<Amount, WalletError> {
+    pub async fn spent(mut self) -> Result<Amount, WalletError> {
         self.session.settle(self.pay.index, |spender| spender.give_up(self.pay.index)).await?;
+        self.settled = true;
         Ok(self.price)
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.session.open().claimed().remove(&self.pay.index);
+        // Once settled, its units may be another's by now.
+        if !self.settled {
+            self.session.open().claimed().remove(&self.pay.index);
+        }
     }
 }

@@ -5,9 +5,9 @@ use farthing_role::Context;
 
 use super::rows;
 use super::{OPENINGS, SESSIONS};
+use crate::wallet::error::WalletError;
 use crate::wallet::history::{Exposure, Risk};
 use crate::wallet::records::What;
-use crate::wallet::error::WalletError;
 use crate::wallet::{Wallet, start};
 
 impl Wallet {
@@ -34,11 +34,16 @@ impl Wallet {
             }
         }
         let meta = self.inner.meta().clone();
-        let (sessions, openings) =
-            self.inner.handle.read(|reader| Ok::<_, WalletError>((rows::sessions(reader)?, rows::openings(reader)?))).await??;
+        let (sessions, openings) = self
+            .inner
+            .handle
+            .read(|reader| Ok::<_, WalletError>((rows::sessions(reader)?, rows::openings(reader)?)))
+            .await??;
         // Those of an earlier epoch are nobody's to pay from; the bank settles them by itself.
-        let retired = sessions.into_iter().filter(|row| !row.origin.is_current(&meta)).map(|row| (SESSIONS, row.origin));
-        let over = openings.into_iter().filter(|row| row.not_after.after(SKEW) <= now).map(|row| (OPENINGS, row.origin));
+        let retired =
+            sessions.into_iter().filter(|row| !row.origin.is_current(&meta)).map(|row| (SESSIONS, row.origin));
+        let over =
+            openings.into_iter().filter(|row| row.not_after.after(SKEW) <= now).map(|row| (OPENINGS, row.origin));
         let gone: Vec<_> = retired.chain(over).map(|(table, origin)| (table, origin.index.to_be_bytes())).collect();
         if !gone.is_empty() {
             let forget = move |cx: &mut Context<'_>| {
@@ -55,7 +60,12 @@ impl Wallet {
         let mut found = Vec::new();
         for info in self.coupon_sessions().await? {
             if !info.at_risk.is_zero() {
-                found.push(Exposure { to: info.seller, at_most: info.at_risk, until: info.not_after, risk: Risk::Visit });
+                found.push(Exposure {
+                    to: info.seller,
+                    at_most: info.at_risk,
+                    until: info.not_after,
+                    risk: Risk::Visit,
+                });
             }
         }
         Ok(found)

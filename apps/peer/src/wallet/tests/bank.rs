@@ -8,8 +8,11 @@ use farthing_bank::messages::{self as said, Balances, Cases, Statement};
 use farthing_core::amount::Currency;
 use farthing_core::id::{AccountId, NetworkId, PeerId, RequestId, TransferId, timed};
 use farthing_core::refusal::{Code, Refusal};
+use farthing_core::seal::{SealKey, SealPublic};
 use farthing_core::sign::SecretKey;
 use farthing_core::wire::{self, Bounded};
+use farthing_coupon::bank::{Coupons, TABLES as COUPON_TABLES, Terms as CouponTerms};
+use farthing_coupon::messages::{AuthAnswer, AuthRequest, Inquiry, kind as coupon};
 use farthing_driver::{Local, ManualClock, OsEntropy};
 use farthing_ledger::{Account, AccountKind, Ledger, Reason, Transfer, conservation};
 use farthing_netpay::bank::{ClaimRequest, NetPay, TABLES, Terms};
@@ -39,6 +42,7 @@ type Carried = (Vec<u8>, Vec<u8>);
 pub(super) struct Bank {
     books: Mutex<Local>,
     netpay: NetPay,
+    coupons: Coupons,
     /// What was carried out, by id.
     replies: Mutex<HashMap<RequestId, Carried>>,
     pub(super) line: Mutex<Line>,
@@ -49,8 +53,12 @@ pub(super) struct Bank {
 
 impl Bank {
     pub(super) fn new(clock: &ManualClock) -> Self {
-        let tables: Vec<_> =
-            TABLES.into_iter().chain([EVIDENCE]).chain(farthing_driver::TABLES.iter().copied()).collect();
+        let tables: Vec<_> = TABLES
+            .into_iter()
+            .chain(COUPON_TABLES)
+            .chain([EVIDENCE])
+            .chain(farthing_driver::TABLES.iter().copied())
+            .collect();
         let mut books = Local::open(MemoryStore::new(&tables), clock.clone(), OsEntropy).unwrap();
         let world = account(AccountKind::World, PeerId([0; 32]));
         books
@@ -61,6 +69,12 @@ impl Bank {
         Self {
             books: Mutex::new(books),
             netpay: NetPay::new(NETWORK, SecretKey::from_seed(&[1; 32]), Terms::default()),
+            coupons: Coupons::new(
+                NETWORK,
+                SecretKey::from_seed(&[1; 32]),
+                SealKey::from_seed(&[1; 32]),
+                CouponTerms::default(),
+            ),
             replies: Mutex::default(),
             line: Mutex::new(Line::Up),
             asked: Mutex::default(),
@@ -118,6 +132,12 @@ impl Bank {
         books.reader().account(account(AccountKind::Customer, peer)).unwrap().is_some_and(|account| account.frozen)
     }
 
+    /// Sets money aside for a session, as its seller asks.
+    pub(super) fn authorise(&self, seller: PeerId, request: AuthRequest) -> AuthAnswer {
+        let checked = self.coupons.check_authorise(seller, request).unwrap();
+        self.act(|_, cx| self.coupons.authorise(cx, &checked)).unwrap()
+    }
+
     /// Gives back what has fallen due, and settles cases.
     pub(super) fn tick(&self) {
         while self.act(|netpay, cx| Ok(netpay.refund_due(cx)? | netpay.settle_due(cx)?)).unwrap() {}
@@ -151,7 +171,13 @@ impl Bank {
             assert_eq!(before, message, "a repeated request was not the same");
             return Ok(reply.clone());
         }
-        let reply = self.act(|netpay, cx| answer(netpay, cx, key, id, kind, message));
+        let reply = self.act(|netpay, cx| match kind {
+            coupon::INQUIRE => {
+                let inquiry: Inquiry = wire::decode(message).map_err(Refusal::from)?;
+                Ok(wire::encode(&self.coupons.inquire(cx, key.id(), &inquiry)?))
+            }
+            _ => answer(netpay, cx, key, id, kind, message),
+        });
         let reply = reply.map_err(|why| match why {
             Halt::Refused(refusal) => refusal,
             Halt::Store(fault) => panic!("{fault}"),
@@ -247,5 +273,9 @@ impl Desk for Bank {
             }
         };
         Box::pin(std::future::ready(answer))
+    }
+
+    fn slips(&self) -> Option<SealPublic> {
+        Some(self.coupons.slips())
     }
 }

@@ -4,6 +4,7 @@ mod account;
 mod attacks;
 mod bank;
 mod copies;
+mod coupons;
 mod crashes;
 mod files;
 mod limits;
