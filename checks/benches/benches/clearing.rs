@@ -1,6 +1,6 @@
 //! Clearing: walking chains and checking signatures, many at a time, and a day's claims end to end.
 
-use farthing_benches::scene::{HERE, NOW, account, bank, key, micros, purse};
+use farthing_benches::scene::{HERE, NOW, account, bank, bare_chain, key, micros, purse};
 use farthing_benches::{Goal, Race, Table, timed};
 use farthing_core::amount::Currency;
 use farthing_core::chain::{Tag, Walk, walk_many};
@@ -14,7 +14,6 @@ use farthing_netpay::messages::{CLAIM_ITEMS_MAX, Claim, ClaimOutcome, Claims, Op
 use farthing_role::{Context, EVIDENCE};
 use farthing_store::{Overlay, SqliteOptions, SqliteStore, Store};
 use rusqlite::Connection;
-use sha2::block_api::compress256;
 use tempfile::TempDir;
 
 /// Chains in the end-to-end race.
@@ -32,22 +31,6 @@ fn main() {
     if std::env::args().all(|arg| arg != "--quick") {
         end_to_end();
     }
-}
-
-/// Steps of one chain, each waiting for the one before.
-fn alone(steps: u64) -> (u64, f64) {
-    let mut block = [0_u8; 64];
-    let ((), seconds) = timed(|| {
-        for _ in 0..steps {
-            let mut state = [7_u32; 8];
-            compress256(&mut state, &[block]);
-            for (bytes, value) in block.chunks_exact_mut(4).zip(state) {
-                bytes.copy_from_slice(&value.to_be_bytes());
-            }
-        }
-    });
-    std::hint::black_box(block);
-    (steps, seconds)
 }
 
 fn walking() -> Race {
@@ -73,7 +56,7 @@ fn walking() -> Race {
         std::hint::black_box(ends);
         (2_000_000, seconds)
     };
-    Race::run("chain walk, 2,000 chains in step", Goal::AtLeast(1.6), ours, || alone(2_000_000))
+    Race::run("chain walk, 2,000 chains in step", Goal::AtLeast(1.6), ours, || bare_chain(2_000_000))
 }
 
 fn reserve(payer: &SecretKey, chain: farthing_core::id::ChainId, payee: PeerId, serial: u32) -> Signed<Reserve> {
@@ -150,7 +133,7 @@ fn end_to_end() {
     let (paid, whole) = timed(|| clear(&mut store, &netpay, requests));
     assert_eq!(paid, CHAINS as u64 * u64::from(WORDS) * 100, "every word was paid");
     // The floors, each by itself and on one core.
-    let (_, hashes) = alone(CHAINS as u64 * u64::from(WORDS));
+    let (_, hashes) = bare_chain(CHAINS as u64 * u64::from(WORDS));
     let (good, checks) =
         timed(|| reserves.chunks(256).all(|batch| verify_batch(HERE, batch.to_vec()).iter().all(Result::is_ok)));
     assert!(good);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use farthing_benches::scene::{NOW, Tip, key, visit};
+use farthing_benches::scene::{NOW, Tip, bare_chain, key, visit};
 use farthing_benches::{Goal, Race, Table, timed};
 use farthing_core::meter::{self, Op};
 use farthing_core::wire;
@@ -13,7 +13,6 @@ use farthing_netpay::messages::{Pay, RESERVE_WIDTH_MAX};
 use farthing_netpay::payee::Counting;
 use farthing_role::Context;
 use farthing_store::{SqliteOptions, SqliteStore};
-use sha2::block_api::compress256;
 
 /// Where the payee of the stream writes its tip.
 const TIPS: farthing_role::Table = farthing_role::Table("tips");
@@ -54,7 +53,7 @@ fn streamed() -> Race {
             u64::from(visit.through())
         })
     };
-    let race = Race::run("framed stream, durable by group commit", Goal::AtLeast(0.15), ours, || bare(4_000_000));
+    let race = Race::run("framed stream, durable by group commit", Goal::AtLeast(0.15), ours, || bare_chain(4_000_000));
     driver.stop_blocking();
     race
 }
@@ -125,22 +124,6 @@ fn take(visit: &mut Counting, frame: bytes::Bytes) {
     visit.on_pay(NOW, &pay).expect("a good word");
 }
 
-/// The bare chain: one compression after the other, each waiting for the one before.
-fn bare(steps: u64) -> (u64, f64) {
-    let mut block = [0_u8; 64];
-    let ((), seconds) = timed(|| {
-        for _ in 0..steps {
-            let mut state = [7_u32; 8];
-            compress256(&mut state, &[block]);
-            for (bytes, value) in block.chunks_exact_mut(4).zip(state) {
-                bytes.copy_from_slice(&value.to_be_bytes());
-            }
-        }
-    });
-    std::hint::black_box(block);
-    (steps, seconds)
-}
-
 /// Payments of one unit each, round and round over all open visits: look-up, bounds, hash, new
 /// state, effect, with the meter on.
 fn accept(visits: usize, words: u32) -> Race {
@@ -178,7 +161,7 @@ fn accept(visits: usize, words: u32) -> Race {
         (accepted, seconds)
     };
     let goal = if visits > 1_000 { 0.15 } else { 0.40 };
-    Race::run(format!("{visits} open chains"), Goal::AtLeast(goal), ours, || bare(2_000_000))
+    Race::run(format!("{visits} open chains"), Goal::AtLeast(goal), ours, || bare_chain(2_000_000))
 }
 
 /// Every number below `n` once, in an order no prefetcher guesses.

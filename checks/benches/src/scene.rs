@@ -8,6 +8,7 @@ use farthing_core::time::{Span, Time};
 use farthing_netpay::messages::{Pay, Touchstone};
 use farthing_netpay::payee::{Counting, Payee, Terms};
 use farthing_netpay::payer::{ChainTerms, NewChain, Purse};
+use sha2::block_api::compress256;
 
 /// The network of the benches.
 pub const HERE: NetworkId = NetworkId([7; 16]);
@@ -92,4 +93,21 @@ pub fn account(number: u64) -> AccountId {
     let mut id = [0; 16];
     id[8..].copy_from_slice(&number.to_be_bytes());
     AccountId(id)
+}
+
+/// The bare chain: one compression after the other, each waiting for the one before.
+#[must_use]
+pub fn bare_chain(steps: u64) -> (u64, f64) {
+    let mut block = [0_u8; 64];
+    let ((), seconds) = crate::timed(|| {
+        for _ in 0..steps {
+            let mut state = [7_u32; 8];
+            compress256(&mut state, &[block]);
+            for (bytes, value) in block.chunks_exact_mut(4).zip(state) {
+                bytes.copy_from_slice(&value.to_be_bytes());
+            }
+        }
+    });
+    std::hint::black_box(block);
+    (steps, seconds)
 }
