@@ -177,6 +177,41 @@ fn two_operators_let_money_in_and_one_alone_does_not() {
 }
 
 #[test]
+fn owner_is_asked_about_much_and_nothing_exceeds_the_policy() {
+    let town = Town::open();
+    let (seller, buyer) = (town.person("seller"), town.person("buyer"));
+    let goods = town.folder.path().join("goods");
+    fs::create_dir(&goods).unwrap();
+    fs::write(goods.join("treasure.txt"), "gold").unwrap();
+    run(&buyer, &["wallet", "fund", "1"]);
+    let _shop = Served::start(&seller, &["share", goods.to_str().unwrap(), "--price", "0.1"]);
+    town.search(&buyer, "treasure");
+    let bought_to = town.folder.path().join("bought");
+    let buy = |extra: &[&str]| {
+        let mut command = common::farthing();
+        command.arg("--home").arg(&buyer).args(["buy", "1", "--out"]).arg(&bought_to).args(extra);
+        command
+    };
+    run(&buyer, &["wallet", "policy", "--approve-above", "0.05"]);
+    buy(&["--max", "0.2"]).assert().code(2);
+    run(&buyer, &["wallet", "policy", "--per-request", "0.09"]);
+    buy(&["--yes"]).assert().code(6);
+    assert!(!bought_to.join("treasure.txt").exists());
+    run(&buyer, &["wallet", "policy", "--per-request", "none", "--approve-above", "none"]);
+    buy(&["--max", "0.2"]).assert().success();
+    assert_eq!(fs::read_to_string(bought_to.join("treasure.txt")).unwrap(), "gold");
+}
+
+#[test]
+fn addresses_given_to_a_new_wallet_need_not_be_given_again() {
+    let town = Town::open();
+    let home = town.folder.path().join("home");
+    run(&home, &["wallet", "init", "--bank", town.bank.address(), "--index", town.index.address(), "--fund", "1"]);
+    assert_eq!(run(&home, &["wallet", "show"])["ready"], "0.50 XTS");
+    assert_eq!(run(&home, &["search", "anything"])["hits"].as_array().unwrap().len(), 0);
+}
+
+#[test]
 fn the_audit_of_a_bank_finds_every_balance_again() {
     let town = Town::open();
     let person = town.person("person");

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{App, Typed};
 use crate::fail::{Failure, Kind};
-use crate::peer::{self, Bought, Buy, Request, find, words};
+use crate::peer::{self, Bought, Buy, Request, find, policy, words};
 use crate::show::{bar, confirm};
 
 /// Arguments of `farthing search`.
@@ -62,7 +62,9 @@ pub(crate) async fn buy(app: &App, args: BuyArgs) -> Result<(), Failure> {
         return app.out.result(&DryRun { dry_run: true, offer: &offers }, || words::offer(&offers));
     }
     app.out.note(words::offer(&offers));
-    if !confirm(app.yes || args.max.is_some(), &format!("Buy it for at most {most}?"))? {
+    // A limit is the owner's word, unless the owner wants to be asked about so much.
+    let said = app.yes || (args.max.is_some() && !policy::asks_above(app, most)?);
+    if !confirm(said, &format!("Buy it for at most {most}?"))? {
         return Err(Failure::usage("not confirmed; nothing was bought"));
     }
     let folder = args.out.unwrap_or_else(|| app.settings.downloads.clone());
@@ -82,7 +84,7 @@ pub(crate) async fn buy(app: &App, args: BuyArgs) -> Result<(), Failure> {
     match bought.stopped.as_deref() {
         None => Ok(()),
         Some("no-seller") => Err(Failure::told(Kind::NotReachable)),
-        Some("budget") => Err(Failure::told(Kind::Funds)),
+        Some("budget" | "wallet") => Err(Failure::told(Kind::Funds)),
         Some(_) => Err(Failure::told(Kind::Other)),
     }
 }

@@ -91,10 +91,14 @@ impl Attendant {
             Request::History { limit } => value(&self.history(limit).await?),
             Request::Receipts => value(&self.receipts().await?),
             Request::Reconcile => {
+                let restored = self.wallet.is_restored();
                 let bank = self.wallet.connect().await?;
                 self.wallet.reconcile(&bank).await?;
-                self.wallet.open_account(&bank).await?;
-                value(&Done { words: "The books agree. The wallet pays again, from new chains.".to_owned() })
+                let words = match restored {
+                    true => "Books were compared with the bank's. The wallet pays again, from new chains.",
+                    false => "Whatever was left unanswered is settled.",
+                };
+                value(&Done { words: words.to_owned() })
             }
             Request::Backup { file, passphrase } => {
                 self.wallet.backup(&file, &secrets::protection(passphrase.map(|hidden| hidden.0))?).await?;

@@ -6,7 +6,7 @@ use farthing_core::amount::Amount;
 use farthing_driver::{Clock, SystemClock};
 use farthing_index::client::IndexClient;
 use farthing_index::store::{PAGE_MAX, Page};
-use farthing_peer::buyer::{Buyer, Outcome, Purchase, Report, Seller, Stopped, sellers_of};
+use farthing_peer::buyer::{Buyer, Left, Outcome, Purchase, Report, Seller, Stopped, sellers_of};
 use farthing_peer::talk::Deadlines;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -81,7 +81,12 @@ pub(crate) fn bought(buy: &Buy, report: &Report, zero: Amount) -> Bought {
         Outcome::Complete(path) => (Some(path.clone()), None, None),
         Outcome::Partial { missing, why } => (None, *missing, Some(why)),
     };
+    let our_wallet = report.sellers.iter().find_map(|seller| match &seller.left {
+        Some(Left::Wallet(why)) => Some(why.to_string()),
+        _ => None,
+    });
     let stopped = why.map(|why| match why {
+        Stopped::NoSeller if our_wallet.is_some() => "wallet",
         Stopped::NoSeller => "no-seller",
         Stopped::Budget => "budget",
         Stopped::Asked => "asked",
@@ -94,7 +99,7 @@ pub(crate) fn bought(buy: &Buy, report: &Report, zero: Amount) -> Bought {
         paid: seller.paid.unwrap_or(zero),
         receipts: seller.receipts.len(),
         left: seller.left.as_ref().map(ToString::to_string),
-        cheated: seller.left.as_ref().is_some_and(farthing_peer::buyer::Left::is_a_cheat),
+        cheated: seller.left.as_ref().is_some_and(Left::is_a_cheat),
     });
     Bought {
         file,
@@ -104,7 +109,7 @@ pub(crate) fn bought(buy: &Buy, report: &Report, zero: Amount) -> Bought {
         seconds: report.time.as_secs_f64(),
         sellers: sellers.collect(),
         missing,
-        why: why.map(ToString::to_string),
+        why: why.map(|why| our_wallet.unwrap_or_else(|| why.to_string())),
         stopped: stopped.map(str::to_owned),
         cost: report.cost().into(),
     }

@@ -44,6 +44,7 @@ pub(crate) async fn init(app: &App, fund: Option<Typed>) -> Result<(), Failure> 
     waiting.finish_and_clear();
     let attendant = Arc::new(Attendant::new(wallet.clone(), settings.clone()));
     wallet.open_account(&bank).await?;
+    remember_addresses(app)?;
     let peer = wallet.me();
     let funded = match fund {
         Some(typed) => {
@@ -67,6 +68,19 @@ pub(crate) async fn init(app: &App, fund: Option<Typed>) -> Result<(), Failure> 
         }
         lines.join("\n")
     })
+}
+
+/// Writes the configuration file, if there is none, so that addresses need not be given again.
+fn remember_addresses(app: &App) -> Result<(), Failure> {
+    let settings = &app.settings;
+    if settings.config.exists() {
+        return Ok(());
+    }
+    let line =
+        |key: &str, address: Option<String>| address.map_or_else(String::new, |at| format!("{key} = \"{at}\"\n"));
+    let bank = line("bank", settings.bank.as_ref().map(ToString::to_string));
+    let text = bank + &line("index", settings.index.as_ref().map(ToString::to_string));
+    std::fs::write(&settings.config, text).or_fail(format_args!("cannot write {}", settings.config.display()))
 }
 
 /// Shows the recovery phrase, to a person who has asked for it.

@@ -85,7 +85,8 @@ pub(crate) async fn open(settings: &Settings) -> Result<Wallet, Failure> {
         Err(_) => false,
     };
     let protection = secrets::for_old(settings, by_passphrase)?;
-    Ok(Wallet::open(&home, &protection, Options::default()).await?)
+    let options = Options { approver: Arc::new(policy::AskedBefore), ..Options::default() };
+    Ok(Wallet::open(&home, &protection, options).await?)
 }
 
 /// The key of whoever owns the wallet, and the wallet's bank: for operators.
@@ -149,8 +150,9 @@ impl From<WalletError> for Failure {
         use farthing_peer::wallet::DeskError;
         match error {
             WalletError::Missing(_) | WalletError::Exists(_) => Self::usage(error),
-            WalletError::InUse(_)
-            | WalletError::Exposed { .. }
+            WalletError::InUse(_) => Self::damaged("the wallet is in use by another process, which does not answer")
+                .next("wait until it has ended, or stop it; `farthing serve` answers other commands"),
+            WalletError::Exposed { .. }
             | WalletError::Vault(_)
             | WalletError::Foreign(_)
             | WalletError::Store(_)

@@ -3,7 +3,8 @@
 use std::os::unix::fs::OpenOptionsExt;
 
 use farthing_core::amount::{Amount, AmountError, Currency};
-use farthing_peer::wallet::Policy;
+use farthing_peer::wallet::{Approval, Approver, Policy};
+use futures::future::BoxFuture;
 
 use crate::cli::wallet::PolicyArgs;
 use crate::cli::{App, Typed};
@@ -20,6 +21,22 @@ impl std::str::FromStr for Limit {
     fn from_str(text: &str) -> Result<Self, AmountError> {
         if text == "none" { Ok(Self(None)) } else { text.parse().map(|typed| Self(Some(typed))) }
     }
+}
+
+/// Asks nobody: whoever wants to buy was asked before, by the command.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AskedBefore;
+
+impl Approver for AskedBefore {
+    fn approve<'a>(&'a self, _: &'a Approval) -> BoxFuture<'a, bool> {
+        Box::pin(std::future::ready(true))
+    }
+}
+
+/// Whether the owner wants to be asked about a purchase of so much.
+pub(crate) fn asks_above(app: &App, most: Amount) -> Result<bool, Failure> {
+    let above = super::wallet_settings(&app.settings)?.policy.approve_above;
+    Ok(above.is_some_and(|above| most.as_micros() > above.as_micros()))
 }
 
 /// Shows the policy, and changes it where a limit is given.

@@ -246,7 +246,7 @@ pub(crate) struct Bought {
     pub(crate) missing: Option<u64>,
     /// Why it is not complete.
     pub(crate) why: Option<String>,
-    /// The same for programs: `no-seller`, `budget`, `asked` or `disk`.
+    /// The same for programs: `no-seller`, `wallet`, `budget`, `asked` or `disk`.
     pub(crate) stopped: Option<String>,
     /// What it cost this side, payments included.
     pub(crate) cost: Cost,

@@ -170,7 +170,11 @@ pub(crate) fn bought(at: &Bought) -> String {
         Column::Number("receipts"),
         Column::Text(""),
     ];
-    let worth_telling = at.sellers.iter().filter(|seller| seller.pieces > 0 || seller.left.is_some());
+    // What our own wallet says was said above.
+    let worth_telling = at
+        .sellers
+        .iter()
+        .filter(|seller| seller.pieces > 0 || (seller.left.is_some() && at.stopped.as_deref() != Some("wallet")));
     let rows = worth_telling.map(|seller| {
         [
             seller.seller.short(),
