@@ -110,7 +110,7 @@ pub struct Want {
 pub struct Quote(#[n(0)] pub Order);
 
 impl Statement for Quote {
-    const KIND: u16 = 0x0301;
+    const KIND: u16 = 0x0401;
 }
 
 /// A payment with its purpose.
