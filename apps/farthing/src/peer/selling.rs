@@ -20,6 +20,7 @@ use crate::cli::sell::{RedeemWhen, ServeArgs};
 use crate::config::Settings;
 use crate::control::Control;
 use crate::fail::Failure;
+use crate::home::private_dir;
 use crate::shares::{Share, Shares};
 use crate::show::{count, spinner};
 use crate::stop::{asked_to_stop, signalled};
@@ -90,6 +91,8 @@ pub(crate) async fn serve(app: &App, args: ServeArgs) -> Result<(), Failure> {
     if shares.is_empty() {
         return Err(Failure::usage("nothing is shared").next("farthing share FOLDER --price \"0.0005 XTS\""));
     }
+    // Whoever can enter the home can ask this process to pay.
+    private_dir(&app.settings.home)?;
     let threshold = threshold(&app.settings, args.redeem)?;
     let wallet = super::open(&app.settings).await?;
     if app.settings.index.is_none() {
@@ -128,7 +131,7 @@ async fn show(
     mut takings: watch::Receiver<Takings>,
     folders: usize,
 ) {
-    if files.wait_for(|shelf| !shelf.is_empty()).await.is_err() {
+    if files.changed().await.is_err() {
         return;
     }
     let found = files.borrow().len() as u64;
