@@ -28,6 +28,18 @@ pub enum EvidenceKind {
     /// NetPay: a payee claims beyond its own release.
     #[n(3)]
     ClaimBeyondRelease,
+    /// Coupons: two invoices of one seller under one transaction id and nonce.
+    #[n(10)]
+    InvoiceFork,
+    /// Coupons: the bank authorised and did not authorise one and the same purchase.
+    #[n(11)]
+    AuthorisationFork,
+    /// Coupons: two logs of one buyer over the same units say different things.
+    #[n(12)]
+    OrderLogFork,
+    /// Coupons: what a seller sealed is not what its promise says.
+    #[n(13)]
+    BrokenPromise,
 }
 
 /// The bytes of one signed statement, as received.

@@ -31,6 +31,16 @@ pub enum Purpose {
     Schema,
     /// A statement, where another names it.
     Statement,
+    /// What a seller, a buyer and the bank agree on before coupons are spent (iKP's `H(COMMON)`).
+    CouponCommon,
+    /// A commitment to a secret, a description or an account that is opened later (iKP's `H(V)`).
+    CouponCommitment,
+    /// A key that coupons are bound with.
+    CouponKey,
+    /// The binding of a coupon to what it pays for. All its inputs have fixed lengths.
+    CouponMac,
+    /// What one coupon pays for (the paper's micro-description).
+    CouponOrder,
 }
 
 impl Purpose {
@@ -48,6 +58,11 @@ impl Purpose {
             Self::Journal => b"farthing/v1/journal",
             Self::Schema => b"farthing/v1/schema",
             Self::Statement => b"farthing/v1/statement",
+            Self::CouponCommon => b"farthing/v1/coupon/common",
+            Self::CouponCommitment => b"farthing/v1/coupon/commitment",
+            Self::CouponKey => b"farthing/v1/coupon/key",
+            Self::CouponMac => b"farthing/v1/coupon/mac",
+            Self::CouponOrder => b"farthing/v1/coupon/order",
         }
     }
 }
