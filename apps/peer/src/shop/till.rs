@@ -41,13 +41,16 @@ pub trait Earn: Send + Sync + 'static {
     /// The last unit paid.
     fn through(&self) -> u32;
 
-    /// Counts a payment in memory and says how many units it is worth.
+    /// Counts a payment for a piece in memory and says how many units it is worth.
     ///
     /// # Errors
     /// A [`Refusal`]; the count stands as it stood.
-    fn on_pay(&mut self, pay: &Pay) -> Result<u32, Refusal>;
+    fn on_pay(&mut self, pay: &Pay, piece: u64) -> Result<u32, Refusal>;
 
-    /// Returns once the count is on the disk. Only then may be handed out what was paid for.
+    /// Which piece the last payment was for, if that is known.
+    fn bought(&self) -> Option<u64>;
+
+    /// Returns once the count, and what it was for, is on the disk. Only then may be handed out what was paid for.
     ///
     /// # Errors
     /// A [`Refusal`] that blames this side.
@@ -95,8 +98,14 @@ impl Earn for Earning {
         self.through()
     }
 
-    fn on_pay(&mut self, pay: &Pay) -> Result<u32, Refusal> {
-        Self::on_pay(self, pay)
+    fn on_pay(&mut self, pay: &Pay, piece: u64) -> Result<u32, Refusal> {
+        let units = Self::on_pay(self, pay)?;
+        self.note(piece);
+        Ok(units)
+    }
+
+    fn bought(&self) -> Option<u64> {
+        self.bought()
     }
 
     async fn persist(&self) -> Result<(), Refusal> {

@@ -217,6 +217,9 @@ impl Quoted {
         let earning = house.till.admit(&self.order, visit).await.map_err(TalkError::Refused)?;
         let units = units_per_piece(self.order.price, earning.unit()).map_err(|why| TalkError::Refused(why.into()))?;
         let through = earning.through();
+        if let (Some(piece), None) = (earning.bought(), seat.last(through)) {
+            seat.note(through, piece);
+        }
         line.say(&Answer::Accepted(Accepted { through, last: seat.last(through) })).await?;
         Ok(Counter { earning, order: self.order.id(), item: self.item, units, seat })
     }
@@ -283,7 +286,7 @@ impl<E: Earn> Counter<E> {
         if (&mut reading.fresh).await.is_err() {
             return Err(Close::Ours(failed(reading, Money::Unmoved).await));
         }
-        self.earning.on_pay(&pay).map_err(TalkError::Refused)?;
+        self.earning.on_pay(&pay, piece).map_err(TalkError::Refused)?;
         self.seat.note(self.earning.through(), piece);
         self.earning.persist().await.map_err(Close::Ours)?;
         Ok(reading)

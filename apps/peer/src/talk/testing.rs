@@ -153,7 +153,11 @@ impl Earn for FakeEarning {
         self.counting.through()
     }
 
-    fn on_pay(&mut self, pay: &Pay) -> Result<u32, Refusal> {
+    fn bought(&self) -> Option<u64> {
+        None
+    }
+
+    fn on_pay(&mut self, pay: &Pay, _piece: u64) -> Result<u32, Refusal> {
         if self.till.released.lock().unwrap().contains_key(&self.counting.reserve().digest()) {
             return Err(Refusal::new(Code::State, "the visit has ended"));
         }

@@ -16,7 +16,7 @@ use farthing_store::Reader;
 use minicbor::{Decode, Encode};
 
 use super::error::WalletError;
-use super::records::{self, DUE, EARNED, Earned, HELD, TIPS, What};
+use super::records::{self, BOUGHT, DUE, EARNED, Earned, HELD, TIPS, What};
 use super::{Wallet, start};
 
 /// The most stretches of one chain that this payee holds.
@@ -49,6 +49,8 @@ struct State {
     description: String,
     /// The last unit known to be on the disk.
     durable: u32,
+    /// What the last payment was for, as the shop counts its goods.
+    bought: Option<u64>,
     release: Option<Signed<Release>>,
 }
 
@@ -78,8 +80,8 @@ impl Wallet {
         let kept = visit.clone();
         let counting = self.payee().admit(now, id, visit)?;
         let earned = earned(&counting, kept, id, &order.description, counting.reserve().body().from);
-        self.hold(&earned, digest, counting.tip(), None).await?;
-        let state = State::new(counting, digest, &earned);
+        self.hold(&earned, digest, counting.tip(), None, None).await?;
+        let state = State::new(counting, digest, &earned, None);
         Ok(self.share(state))
     }
 
@@ -89,11 +91,13 @@ impl Wallet {
         if let Some(live) = held {
             return Ok(Some(Earning { wallet: self.clone(), live }));
         }
-        let found = self.inner.handle.read(|reader| earned_with_tip(reader, &digest)).await;
+        let look =
+            |reader: &dyn Reader| Ok((earned_with_tip(reader, &digest)?, records::look(reader, BOUGHT, &digest)?));
+        let found = self.inner.handle.read(look).await;
         let found = found.map_err(WalletError::from).and_then(|found| found).map_err(Refusal::from)?;
-        let Some((earned, tip)) = found else { return Ok(None) };
+        let (Some((earned, tip)), bought) = found else { return Ok(None) };
         let counting = self.payee().resume(earned.order, earned.visit.clone(), tip)?;
-        Ok(Some(self.share(State::new(counting, digest, &earned))))
+        Ok(Some(self.share(State::new(counting, digest, &earned, bought))))
     }
 
     /// Makes a visit known to all connections; one that was faster stays.
@@ -119,11 +123,12 @@ impl Wallet {
         digest: [u8; 32],
         tip: Payword,
         before: Option<[u8; 32]>,
+        bought: Option<u64>,
     ) -> Result<(), Refusal> {
         let row = earned.clone();
         let written = self.inner.handle.transact(move |cx| {
             if let Some(before) = before {
-                raise_tip(cx, &before, tip)?;
+                raise_tip(cx, &before, tip, bought)?;
             }
             if cx.tx.get(EARNED, &digest)?.is_some() {
                 return Ok(());
@@ -136,7 +141,7 @@ impl Wallet {
             let stretch = Stretch { through: row.upto, reserve: digest };
             records::put(cx.tx, HELD, &held_key(chain, row.from, &digest), &stretch);
             records::put(cx.tx, DUE, &records::due_key(row.deadline, &digest), &());
-            records::put(cx.tx, TIPS, &digest, &tip);
+            raise_tip(cx, &digest, tip, bought)?;
             records::put(cx.tx, EARNED, &digest, &row);
             Ok(())
         });
@@ -183,20 +188,32 @@ impl Earning {
         Ok(state.counting.on_pay(now, pay)?)
     }
 
+    /// Notes what the last payment was for; written down with it by [`persist`](Self::persist), so
+    /// that a payer that comes back after a crash of ours gets what it paid for.
+    pub fn note(&self, goods: u64) {
+        self.live.state().bought = Some(goods);
+    }
+
+    /// What the last payment was for, if that was noted.
+    #[must_use]
+    pub fn bought(&self) -> Option<u64> {
+        self.live.state().bought
+    }
+
     /// Returns once the count is on the disk, together with that of other visits.
     ///
     /// # Errors
     /// [`WalletError::Records`]: serve nothing.
     pub async fn persist(&self) -> Result<(), WalletError> {
-        let (digest, tip) = {
+        let (digest, tip, bought) = {
             let state = self.live.state();
             let tip = state.counting.tip();
             if tip.index() <= state.durable {
                 return Ok(());
             }
-            (state.digest, tip)
+            (state.digest, tip, state.bought)
         };
-        self.wallet.inner.handle.transact(move |cx| raise_tip(cx, &digest, tip)).await?;
+        self.wallet.inner.handle.transact(move |cx| raise_tip(cx, &digest, tip, bought)).await?;
         let mut state = self.live.state();
         if state.digest == digest {
             state.durable = state.durable.max(tip.index());
@@ -211,7 +228,7 @@ impl Earning {
     pub async fn extend(&self, reserve: Signed<Reserve>) -> Result<(), Refusal> {
         let _turn = self.live.turn.lock().await;
         let digest = reserve.digest();
-        let (counting, before, first, order, description) = {
+        let (counting, before, first, order, description, bought) = {
             let state = self.live.state();
             if state.digest == digest {
                 return Ok(());
@@ -219,7 +236,8 @@ impl Earning {
             if state.release.is_some() {
                 return Err(released());
             }
-            (state.counting.clone(), state.digest, state.first, state.order, state.description.clone())
+            let description = state.description.clone();
+            (state.counting.clone(), state.digest, state.first, state.order, description, state.bought)
         };
         // A reserve known from another connection has words of its own: going on below them would
         // sell them twice.
@@ -235,7 +253,7 @@ impl Earning {
         let next = counting.extend(&self.wallet.payee(), now, reserve.clone()).map_err(|refused| refused.1)?;
         let visit = Visit { touchstone, reserve, previous: None, anchor: None };
         let earned = earned(&next, visit, order, &description, first);
-        self.wallet.hold(&earned, digest, last, Some(before)).await?;
+        self.wallet.hold(&earned, digest, last, Some(before), bought).await?;
         let mut state = self.live.state();
         (state.counting, state.digest, state.durable) = (next, digest, last.index());
         drop(state);
@@ -253,7 +271,7 @@ impl Earning {
     pub async fn release(&self) -> Result<Signed<Release>, WalletError> {
         let _turn = self.live.turn.lock().await;
         let now = self.wallet.now();
-        let (digest, release, tip, sold) = {
+        let (digest, release, tip, bought, sold) = {
             let mut state = self.live.state();
             if let Some(release) = &state.release {
                 return Ok(release.clone());
@@ -261,10 +279,10 @@ impl Earning {
             let release = state.counting.release(self.wallet.key(), self.wallet.network(), now);
             // From here on no word is counted, whatever becomes of the writing.
             state.release = Some(release.clone());
-            (state.digest, release, state.counting.tip(), state.sold()?)
+            (state.digest, release, state.counting.tip(), state.bought, state.sold()?)
         };
         let row = release.clone();
-        self.wallet.inner.handle.transact(move |cx| end_visit(cx, digest, tip, row, sold)).await?;
+        self.wallet.inner.handle.transact(move |cx| end_visit(cx, digest, (tip, bought), row, sold)).await?;
         Ok(release)
     }
 
@@ -303,9 +321,10 @@ impl Live {
 }
 
 impl State {
-    fn new(counting: Counting, digest: [u8; 32], earned: &Earned) -> Self {
+    fn new(counting: Counting, digest: [u8; 32], earned: &Earned, bought: Option<u64>) -> Self {
         Self {
             durable: counting.through(),
+            bought,
             counting,
             digest,
             first: earned.first,
@@ -346,11 +365,14 @@ fn earned(counting: &Counting, visit: Visit, order: OrderId, description: &str, 
     }
 }
 
-/// Makes a higher word durable; a lower one changes nothing.
-fn raise_tip(cx: &mut Context<'_>, digest: &[u8; 32], tip: Payword) -> Result<(), Halt> {
+/// Makes a higher word durable, and what it paid for; a lower one changes nothing.
+fn raise_tip(cx: &mut Context<'_>, digest: &[u8; 32], tip: Payword, bought: Option<u64>) -> Result<(), Halt> {
     let known: Option<Payword> = records::get(&*cx.tx, TIPS, digest)?;
     if known.is_none_or(|known| known.index() < tip.index()) {
         records::put(cx.tx, TIPS, digest, &tip);
+        if let Some(bought) = bought {
+            records::put(cx.tx, BOUGHT, digest, &bought);
+        }
     }
     Ok(())
 }
@@ -393,11 +415,11 @@ fn check_overlap(cx: &Context<'_>, chain: ChainId, earned: &Earned) -> Result<()
 fn end_visit(
     cx: &mut Context<'_>,
     digest: [u8; 32],
-    tip: Payword,
+    (tip, bought): (Payword, Option<u64>),
     release: Signed<Release>,
     sold: Option<What>,
 ) -> Result<(), Halt> {
-    raise_tip(cx, &digest, tip)?;
+    raise_tip(cx, &digest, tip, bought)?;
     let gone = || farthing_ledger::StoreFault("a visit in progress is not on record".into());
     let mut earned: Earned = records::get(&*cx.tx, EARNED, &digest)?.ok_or_else(gone)?;
     let key = held_key(chain_of(&earned)?, earned.from, &digest);
@@ -433,6 +455,7 @@ pub(crate) fn forget(cx: &mut Context<'_>, digest: &[u8; 32]) -> Result<(), Halt
     }
     cx.tx.delete(EARNED, digest);
     cx.tx.delete(TIPS, digest);
+    cx.tx.delete(BOUGHT, digest);
     Ok(())
 }
 

@@ -33,6 +33,8 @@ pub(crate) const REQUESTS: Table = Table("wallet_requests");
 pub(crate) const EARNED: Table = Table("wallet_earned");
 /// The highest word of each visit as payee, by digest of the reserve.
 pub(crate) const TIPS: Table = Table("wallet_tips");
+/// What the last payment of a visit was for, by the digest of its reserve.
+pub(crate) const BOUGHT: Table = Table("wallet_bought");
 /// Visits not wholly redeemed yet, by the moment the time to claim is over.
 pub(crate) const DUE: Table = Table("wallet_due");
 /// Visits that bring nothing more, by the moment the time to claim is over.
@@ -43,8 +45,10 @@ pub(crate) const HELD: Table = Table("wallet_held");
 pub(crate) const HISTORY: Table = Table("wallet_history");
 
 /// The tables of a wallet, in the order of a backup.
-pub(crate) const TABLES: [Table; 15] =
-    [META, PURSES, AHEAD, PAYING, BUDGET, REQUESTS, EARNED, TIPS, DUE, PAST, HELD, HISTORY, SESSIONS, OPENINGS, SITES];
+pub(crate) const TABLES: [Table; 16] = [
+    META, PURSES, AHEAD, PAYING, BUDGET, REQUESTS, EARNED, TIPS, BOUGHT, DUE, PAST, HELD, HISTORY, SESSIONS, OPENINGS,
+    SITES,
+];
 
 /// The one key in [`META`].
 pub(crate) const SELF: &[u8] = b"self";

@@ -83,7 +83,7 @@ async fn lie_to(
             }
             Ask::Pay(payment) => {
                 let earning = earning.as_mut().unwrap();
-                earning.on_pay(&payment.pay).unwrap();
+                earning.on_pay(&payment.pay, payment.piece).unwrap();
                 earning.persist().await.unwrap();
                 let mut encoded = Vec::new();
                 let piece = payment.piece.min(reader.manifest().pieces() - 1);

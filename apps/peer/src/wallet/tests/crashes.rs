@@ -53,6 +53,25 @@ async fn a_payee_that_crashes_keeps_every_word_it_said_was_durable() {
 }
 
 #[tokio::test]
+async fn a_payee_that_crashes_before_it_delivered_still_knows_what_it_was_paid_for() {
+    let world = World::new();
+    let (payer, payee) = (world.wallet("payer").await, world.wallet("payee").await);
+    let (mut spending, earning, visit) = world.begin(&payer, &payee, 10).await;
+    let order = world.want(&payee, 10).order;
+    for (goods, written) in [(4, true), (5, false)] {
+        earning.on_pay(&spending.pay(spending.units_per_piece()).await.unwrap()).unwrap();
+        earning.note(goods);
+        if written {
+            earning.persist().await.unwrap();
+        }
+    }
+    drop(earning);
+    let payee = world.reopen(payee).await;
+    let earning = payee.admit(world.clock.now(), &order, visit).await.unwrap();
+    assert_eq!((earning.through(), earning.bought()), (spending.units_per_piece(), Some(4)));
+}
+
+#[tokio::test]
 async fn a_visit_interrupted_in_its_second_reserve_is_resumed_there() {
     let world = World::new();
     let (payer, payee) = (world.wallet("payer").await, world.wallet("payee").await);
