@@ -184,11 +184,13 @@ impl Broker {
         if pay.order != want.order(session.realm()) {
             return Err(BrokerError::OtherWant);
         }
-        if let Some(job) = self.jobs.get(&(buyer, pay.index)) {
-            if job.paid == pay.entry() && pay.turn <= job.turn && session.made(pay) {
-                return Ok(job.drawn.clone());
-            }
-            // Otherwise the session knows: its units may have come back, for something else.
+        // Of another payment with that index the session knows: its units may have come back.
+        if let Some(job) = self.jobs.get(&(buyer, pay.index))
+            && job.paid == pay.entry()
+            && pay.turn <= job.turn
+            && session.made(pay)
+        {
+            return Ok(job.drawn.clone());
         }
         if self.jobs.len() >= JOBS_MAX {
             return Err(BrokerError::Busy);
