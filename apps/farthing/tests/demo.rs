@@ -43,6 +43,18 @@ fn the_demo_sells_the_files_of_a_given_folder() {
 }
 
 #[test]
+fn the_demo_sells_a_file_of_one_piece() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("note.txt"), "short").unwrap();
+    let report = json(&farthing().args(["demo", "--json", "--folder"]).arg(folder.path()).output().unwrap());
+    assert_eq!(report["purchase"]["pieces"], 1);
+    assert_eq!(
+        report["paid"].as_array().unwrap().iter().map(|line| line["payments"].as_u64().unwrap()).sum::<u64>(),
+        1
+    );
+}
+
+#[test]
 fn the_demo_refuses_a_folder_with_nothing_in_it() {
     let folder = tempfile::tempdir().unwrap();
     farthing().args(["demo", "--folder"]).arg(folder.path()).assert().code(2);

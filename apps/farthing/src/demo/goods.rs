@@ -10,7 +10,7 @@ const FILES_MAX: usize = 12;
 /// The longest file copied.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 /// The length of the largest file made on the spot: enough pieces to stop a bank in between.
-const LARGE_BYTES: usize = 8 << 20;
+const LARGE_BYTES: usize = 32 << 20;
 
 /// What is for sale, and which file the buyer goes for.
 pub(super) struct Goods {

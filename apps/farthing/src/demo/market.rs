@@ -136,8 +136,8 @@ impl Market {
             stocked.or_fail("taking stock took too long")?.or_fail("a shop has closed")?;
         }
         story.step(format_args!(
-            "Ada and Ben each sell the same {} files, at {} for a piece of 256 KiB",
-            goods.files.len(),
+            "Ada and Ben each sell the same {}, at {} for a piece of 256 KiB",
+            crate::show::count(goods.files.len() as u64, "file"),
             price()?
         ));
         Ok(())

@@ -40,7 +40,7 @@ pub(crate) async fn run(app: &App, args: DemoArgs) -> Result<(), Failure> {
     let balanced = report.is_right();
     app.out.result(&report, || report::words(&report))?;
     if args.keep {
-        keep(app, market, folder.keep()).await?;
+        keep(app, &report, market, folder.keep()).await?;
     } else {
         market.close().await?;
         app.out.note("\nTry it by hand: farthing demo --keep");
@@ -67,7 +67,7 @@ async fn play(app: &App, args: &DemoArgs, folder: PathBuf, story: &Story) -> Res
 }
 
 /// Leaves it running, and says how to go on by hand.
-async fn keep(app: &App, market: Market, folder: PathBuf) -> Result<(), Failure> {
+async fn keep(app: &App, report: &report::Report, market: Market, folder: PathBuf) -> Result<(), Failure> {
     let mut answering = Vec::new();
     for seller in &market.sellers {
         let control = Control::listen(&seller.home)?;
@@ -75,7 +75,7 @@ async fn keep(app: &App, market: Market, folder: PathBuf) -> Result<(), Failure>
     }
     // The buyer's wallet is the user's now.
     market.buyer.attendant.wallet().close().await;
-    app.out.note(report::by_hand(&market, &folder));
+    app.out.note(report::by_hand(report, &market, &folder));
     signalled().await;
     for task in answering {
         task.abort();

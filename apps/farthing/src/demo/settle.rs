@@ -90,7 +90,7 @@ pub(super) async fn redeem(market: &mut Market, story: &Story) -> Result<Vec<Red
         redemptions.push(Redemption { name: seller.name, seller: seller.wallet().me(), redeemed, time });
     }
     let told: Vec<String> = redemptions.iter().map(|one| format!("{} {}", one.name, one.redeemed.paid)).collect();
-    story.step(format_args!("Ada and Ben redeem, with one request each: {}", told.join(", ")));
+    story.step(format_args!("Ada and Ben redeem what they were paid: {}", told.join(", ")));
     Ok(redemptions)
 }
 

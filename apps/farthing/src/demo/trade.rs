@@ -118,7 +118,7 @@ async fn find(
 }
 
 /// The longest word of a file's name.
-fn query(name: &str) -> String {
+pub(super) fn query(name: &str) -> String {
     let words = name.split(|c: char| !c.is_alphanumeric());
     words.max_by_key(|word| word.chars().count()).unwrap_or(name).to_lowercase()
 }
