@@ -3,7 +3,7 @@
 //! [`messages`] is what is said, [`client`] says it. [`home`] is a bank's folder with its
 //! configuration and keys, [`signer`] the process that certifies, [`role`] what the bank does with
 //! a request, [`rail`] how money comes in and goes out, and [`server`] serves it over HTTP.
-//! [`audit`] looks through its books.
+//! [`audit`] looks through its books. [`facilitator`] takes coupons for servers that speak stock x402.
 //!
 //! # What a dishonest bank can do, and who notices
 //! It can refuse to open, to pay and to answer, and it can run away with what it was given. It
@@ -17,6 +17,7 @@ pub mod alarm;
 pub mod audit;
 pub mod chart;
 pub mod client;
+pub mod facilitator;
 pub mod home;
 pub mod messages;
 mod published;

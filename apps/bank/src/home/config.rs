@@ -48,6 +48,22 @@ pub struct Config {
     /// Who may be certified as more than a peer.
     #[serde(default)]
     pub roles: Roles,
+    /// Whether the bank settles for servers that speak stock x402.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facilitator: Option<FacilitatorTerms>,
+}
+
+/// How the bank settles for servers that speak x402.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FacilitatorTerms {
+    /// What one coupon is worth; prices are whole numbers of it. Sessions open under another value
+    /// end at their time, but take no more payments once it is changed.
+    pub coupon: Amount,
+    /// The address that servers and buyers reach the bank under, where that is not the one it
+    /// listens on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 /// How money comes in and goes out.
@@ -204,6 +220,10 @@ impl Config {
                 requests_per_second: 200,
             },
             roles: Roles::default(),
+            facilitator: Some(FacilitatorTerms {
+                coupon: currency.micros(100).unwrap_or_else(|_| currency.zero()),
+                url: None,
+            }),
         }
     }
 
@@ -232,11 +252,15 @@ impl Config {
             ("limits.total", Some(limits.total)),
             ("limits.play_per_day", Some(limits.play_per_day)),
             ("terms.deposit", terms.deposit),
+            ("facilitator.coupon", self.facilitator.as_ref().map(|terms| terms.coupon)),
         ];
         for (key, amount) in amounts {
             if amount.is_some_and(|amount| amount.currency() != self.currency) {
                 return Err(format!("`{key}` must be in {}, the bank's currency", self.currency));
             }
+        }
+        if self.facilitator.as_ref().is_some_and(|terms| terms.coupon.is_zero()) {
+            return Err("`facilitator.coupon` is worth something".into());
         }
         let mut operators = self.operators.clone();
         operators.sort_unstable();

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use farthing_core::id::PeerId;
 use farthing_core::seal::SealKey;
+use farthing_core::seed::{KeyPurpose, Seed, Which};
 use farthing_core::sign::SecretKey;
 use farthing_core::vault::{self, Cost, Passphrase, Protection, VAULT_MAX, VaultError};
 use farthing_core::wire;
@@ -16,6 +17,7 @@ use rand_chacha::rand_core::SeedableRng;
 use zeroize::Zeroizing;
 
 use super::{HomeError, private_only, write_new};
+use crate::facilitator::FacilitatorKeys;
 use crate::role::SchemeKeys;
 
 /// The file with statement and sealing key.
@@ -92,6 +94,8 @@ pub(crate) struct BankKeys {
     pub(crate) schemes: SchemeKeys,
     /// Opens requests.
     pub(crate) seal: SealKey,
+    /// The facilitator's, grown from the statement key.
+    pub(crate) facilitator: FacilitatorKeys,
     /// The public half of the certifying key.
     pub(crate) authority: PeerId,
 }
@@ -114,7 +118,14 @@ impl BankKeys {
     }
 
     fn from(stored: &Stored) -> Self {
+        let seed = Seed::from_entropy(stored.statement);
+        let grown = |purpose| seed.derive(purpose, Which::For(b"facilitator"));
+        let facilitator = FacilitatorKeys {
+            sign: SecretKey::from_seed(grown(KeyPurpose::Identity).expose()),
+            seal: SealKey::from_seed(grown(KeyPurpose::Seal).expose()),
+        };
         Self {
+            facilitator,
             statement: SecretKey::from_seed(&stored.statement),
             schemes: SchemeKeys {
                 netpay: SecretKey::from_seed(&stored.statement),

@@ -21,7 +21,7 @@ use farthing_core::vault::VaultError;
 
 use crate::messages::network_of;
 
-pub use config::{AccountLimits, Config, RailName, Roles, Terms, TlsConfig};
+pub use config::{AccountLimits, Config, FacilitatorTerms, RailName, Roles, Terms, TlsConfig};
 pub use keys::Unlock;
 pub(crate) use keys::{BankKeys, open_authority};
 

@@ -63,7 +63,11 @@ impl BankRole {
             });
         }
         claims.check(&mut answers, |all| self.netpay.check_claims(all, facts), |claims| Ask::Claim(Box::new(claims)));
-        clearings.check(&mut answers, |all| self.coupons.check_clearings(all, facts), |some| Ask::Clear(Box::new(some)));
+        clearings.check(
+            &mut answers,
+            |all| self.coupons.check_clearings(all, facts),
+            |some| Ask::Clear(Box::new(some)),
+        );
         let lost = || Err(Refusal::new(Code::State, "the request was not checked").into());
         answers.into_iter().map(|answer| answer.unwrap_or_else(lost)).collect()
     }

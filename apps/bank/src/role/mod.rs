@@ -27,6 +27,7 @@ use crate::alarm::Alarm;
 use crate::chart::{
     BOUND, COUNTS, CUSTOMERS, Chart, LINE_COUNTS, LINES, PENDING, PLAY, REPORTS, SUMS, no_account, read,
 };
+use crate::facilitator::{self, Facilitator};
 use crate::home::{Config, RailName, Roles};
 use crate::messages::kind;
 use crate::rail::{self, OperatorEntry, PlayMoney, Rail};
@@ -45,7 +46,8 @@ const EXPIRIES_PER_TICK: usize = 256;
 #[must_use]
 pub fn tables() -> Vec<Table> {
     let (netpay, coupon) = (farthing_netpay::bank::TABLES, farthing_coupon::bank::TABLES);
-    OWN_TABLES.iter().chain(&netpay).chain(&coupon).chain(farthing_driver::TABLES).copied().collect()
+    let schemes = netpay.iter().chain(&coupon).chain(&facilitator::TABLES);
+    OWN_TABLES.iter().chain(schemes).chain(farthing_driver::TABLES).copied().collect()
 }
 
 /// Whether a kind of request only asks and changes nothing. The answer to such a one is not stored:
@@ -68,6 +70,7 @@ pub struct BankRole {
     chart: Chart,
     netpay: NetPay,
     coupons: Coupons,
+    facilitator: Option<Facilitator>,
     rail: Box<dyn Rail>,
     operators: Vec<PeerId>,
     roles: Roles,
@@ -111,6 +114,7 @@ impl BankRole {
             chart,
             netpay: NetPay::new(chart.network, key.netpay, terms),
             coupons: Coupons::new(chart.network, key.coupon, key.slips, config.terms.coupon()),
+            facilitator: None,
             rail,
             operators: config.operators.clone(),
             roles: config.roles.clone(),
@@ -127,6 +131,41 @@ impl BankRole {
     pub fn on(mut self, rail: Box<dyn Rail>) -> Self {
         self.rail = rail;
         self
+    }
+
+    /// The same with a facilitator.
+    #[must_use]
+    pub(crate) fn with_facilitator(mut self, facilitator: Option<Facilitator>) -> Self {
+        self.facilitator = facilitator;
+        self
+    }
+
+    /// The facilitator, if there is one.
+    pub(crate) const fn facilitator(&self) -> Option<&Facilitator> {
+        self.facilitator.as_ref()
+    }
+
+    /// Opens the facilitator's account.
+    pub(crate) fn enrol_facilitator(&self, cx: &mut Context<'_>) -> Result<(), Halt> {
+        self.facilitator.as_ref().map_or(Ok(()), |facilitator| facilitator.open_account(cx))
+    }
+
+    /// Coupons, for the facilitator.
+    pub(crate) const fn coupons(&self) -> &Coupons {
+        &self.coupons
+    }
+
+    /// Does something as the facilitator, in one transaction. No promise is made and no money is
+    /// moved once the books do not add up.
+    pub(crate) fn facilitate<T>(
+        &self,
+        cx: &mut Context<'_>,
+        work: impl FnOnce(&Facilitator, &mut Context<'_>) -> Result<T, Halt>,
+    ) -> Result<T, Halt> {
+        self.alarm.check()?;
+        let none = || Refusal::new(Code::Unknown, "this bank is no facilitator");
+        let facilitator = self.facilitator.as_ref().ok_or_else(none)?;
+        Self::recorded(cx, |cx| work(facilitator, cx))
     }
 
     /// How money comes in and goes out.
@@ -250,9 +289,13 @@ impl Role for BankRole {
             let releases = self.coupons.release_due(cx)?;
             let cases = self.netpay.settle_due(cx)?;
             let lapses = rail::lapse(cx)?;
+            let settled = match &self.facilitator {
+                Some(facilitator) if self.alarm.check().is_ok() => facilitator.sweep(cx, &self.coupons)?,
+                _ => false,
+            };
             let now = cx.now;
             let ended = Ledger(&mut *cx.tx).expire_due(now, EXPIRIES_PER_TICK)?;
-            Ok(refunds || releases || cases || lapses || ended == EXPIRIES_PER_TICK)
+            Ok(refunds || releases || settled || cases || lapses || ended == EXPIRIES_PER_TICK)
         })
     }
 }

@@ -8,6 +8,7 @@ mod clock;
 mod desk;
 mod pages;
 mod report;
+mod x402;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use farthing_driver::{Clock, Driver, DriverHandle, NoReply, OsEntropy, SystemClo
 use farthing_ledger::StoreFault;
 use farthing_net::http::endpoint::EndpointError;
 use farthing_net::http::server::{BindError, Limits, Server, ServerConfig};
+use farthing_role::Context;
 use farthing_store::{SqliteOptions, SqliteStore, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -25,6 +27,7 @@ use tokio::task::JoinHandle;
 use crate::alarm::Alarm;
 use crate::chart::Chart;
 use crate::client::BankAddress;
+use crate::facilitator::Facilitator;
 use crate::home::{BankHome, HomeError, Unlock};
 use crate::messages::{BankInfo, LiabilityReport, REQUEST_BYTES_MAX, Text};
 use crate::published::{self, NotTheLatest};
@@ -163,7 +166,11 @@ impl Bank {
         published::check(&folder, &store)?;
         let chart = Chart { network: home.network(), currency: home.config.currency };
         let alarm = Arc::new(Alarm::default());
-        let role = Arc::new(BankRole::new(chart, home.keys.schemes, &home.config, Arc::clone(&alarm)));
+        let (bank_key, keys) = (home.bank(), home.keys.facilitator);
+        let terms = home.config.facilitator.as_ref();
+        let facilitator = terms.map(|terms| Facilitator::new(chart, bank_key, keys, terms.coupon));
+        let role = BankRole::new(chart, home.keys.schemes, &home.config, Arc::clone(&alarm));
+        let role = Arc::new(role.with_facilitator(facilitator));
         let rail = role.rail();
         let clock = SharedClock(clock);
         let driver = Driver::start(Arc::clone(&role), store, clock.clone(), OsEntropy, driver)?;
@@ -200,7 +207,17 @@ impl Bank {
             rates: desk::rates(home.config.limits.requests_per_second),
         };
         let address = server.address();
-        let router = pages::router(Arc::new(desk), info, Arc::clone(&reporter), Arc::clone(&alarm));
+        let desk = Arc::new(desk);
+        let router = pages::router(Arc::clone(&desk), info, Arc::clone(&reporter), Arc::clone(&alarm));
+        let router = match &home.config.facilitator {
+            Some(terms) => {
+                let enrolling = Arc::clone(&desk.role);
+                let enrol = move |cx: &mut Context<'_>| enrolling.enrol_facilitator(cx);
+                driver.transact(enrol).await.map_err(StartError::Count)?;
+                router.merge(x402::router(desk, &bank, terms))
+            }
+            None => router,
+        };
         let (stop, stopping) = watch::channel(false);
         let tasks = vec![
             tokio::spawn(server.serve(router, stopped(stopping.clone()))),

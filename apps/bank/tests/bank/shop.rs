@@ -58,8 +58,7 @@ impl Town {
         };
         let (mut ours, mut theirs) = (ChaCha20Rng::from_seed([pseudonym; 32]), ChaCha20Rng::from_seed([dice; 32]));
         let not_after = self.now().after(SESSION_SPAN);
-        let (asked, initiate) =
-            buyer.initiate(&order, units, not_after, [pseudonym; SEED_BYTES], &mut ours).unwrap();
+        let (asked, initiate) = buyer.initiate(&order, units, not_after, [pseudonym; SEED_BYTES], &mut ours).unwrap();
         let (invoiced, invoice) = seller.invoice(self.now(), &order, &initiate, &mut theirs).unwrap();
         let (pending, purchase) = buyer.on_invoice(self.now(), asked, invoice, &mut ours).unwrap();
         let committed = seller.on_payment(&invoiced, pending.payment().clone()).unwrap();

@@ -1,0 +1,11 @@
+//! A bank with a facilitator, and a wallet that programs in other languages can ask for payments.
+//!
+//! For tests only: the wallet keeps nothing on disk and has no policy.
+
+mod purse;
+mod town;
+mod wallet;
+
+pub use purse::{Purse, resource_of};
+pub use town::{Town, key, micros};
+pub use wallet::serve;
