@@ -23,6 +23,14 @@ fn six_messages_set_the_whole_value_aside_and_open_both_sides() {
 }
 
 #[test]
+fn opening_costs_four_signatures_seven_checks_and_two_seals() {
+    use farthing_core::meter::{Op, measure};
+    let mut world = World::new();
+    let (_, cost) = measure(|| world.open(BUYER, ALIAS, S1, 100));
+    assert_eq!((cost.of(Op::Sign), cost.of(Op::Verify), cost.of(Op::Hpke)), (4, 7, 4));
+}
+
+#[test]
 fn nothing_the_seller_sees_names_the_account_and_nothing_the_bank_sees_names_the_goods() {
     let mut world = World::new();
     let signing = world.sign(BUYER, ALIAS, S1, 100);
