@@ -16,7 +16,7 @@ pub use goods::{Goods, PIECE_BYTES, Ware};
 pub use home::{Failed, Home};
 pub use patience::{PATIENCE, wait_for};
 pub use process::{Done, Process, binary};
-pub use town::{PIECE_MICROS, Seller, Town, Way};
+pub use town::{PIECE_MICROS, Seller, Town, Way, quiet_port};
 
 /// Exit codes, as `farthing help exit-codes` explains them.
 pub mod exit {

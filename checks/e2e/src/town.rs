@@ -14,6 +14,11 @@ pub const PIECE_MICROS: u64 = 500;
 const PRICE: &str = "0.0005";
 /// Any free port of this machine.
 const ANY_PORT: &str = "127.0.0.1:0";
+/// The same as a peer writes it.
+const ANY_ADDRESS: &str = "/ip4/127.0.0.1/tcp/0";
+/// From here on ports are looked for that somebody comes back to: below those that the system gives
+/// away by itself.
+const PORTS: std::ops::Range<u16> = 18_000..30_000;
 
 /// How people reach the bank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,7 +157,7 @@ impl Town {
     pub fn home(&self, name: &str) -> Home {
         let home = Home::new(self.path(), name);
         let file = format!(
-            "bank = \"{}\"\nindex = \"{}\"\nlisten = [\"/ip4/127.0.0.1/tcp/0\"]\nlocal_discovery = false\n",
+            "bank = \"{}\"\nindex = \"{}\"\nlisten = [\"{ANY_ADDRESS}\"]\nlocal_discovery = false\n",
             self.bank_address, self.index_address
         );
         fs::write(home.path().join("farthing.toml"), file).expect("a configuration file");
@@ -179,7 +184,19 @@ impl Town {
     /// When the shop does not open.
     #[must_use]
     pub fn seller(&self, name: &str, goods: &Goods) -> Seller {
+        self.seller_at(name, goods, ANY_ADDRESS)
+    }
+
+    /// The same, who is reached at this address.
+    ///
+    /// # Panics
+    /// When the shop does not open.
+    #[must_use]
+    pub fn seller_at(&self, name: &str, goods: &Goods, address: &str) -> Seller {
         let home = self.person(name, "0");
+        let file = home.path().join("farthing.toml");
+        let text = fs::read_to_string(&file).expect("the configuration file");
+        fs::write(&file, text.replace(ANY_ADDRESS, address)).expect("the configuration file");
         goods.put(&home.path().join("goods"));
         let (shop, _) = home.serve(&["share", "goods", "--price", PRICE]);
         Seller { home, shop }
@@ -232,6 +249,18 @@ impl Seller {
     pub fn goods(&self) -> PathBuf {
         self.home.path().join("goods")
     }
+}
+
+/// A port that is free now, and that the system gives to nobody who does not ask for it.
+///
+/// # Panics
+/// When all are taken.
+#[must_use]
+pub fn quiet_port() -> u16 {
+    let offset = u16::try_from(std::process::id() % u32::from(PORTS.end - PORTS.start)).unwrap_or_default();
+    let ports = (PORTS.start + offset..PORTS.end).chain(PORTS);
+    let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.into_iter().find(free).expect("a free port")
 }
 
 /// The address in what a server prints when it is ready.
