@@ -265,11 +265,16 @@ impl Opening {
         let said = self.purchase.on_answer(&buyer(&self.wallet, &pseudonym, nobody), signed)?;
         match said.answer {
             Answer::Yes { .. } => Ok(Some(self)),
-            Answer::No(_) => self.forget().await.map(|()| None),
+            Answer::No(_) => self.abandon().await.map(|()| None),
         }
     }
 
-    async fn forget(self) -> Result<(), WalletError> {
+    /// Forgets the purchase: its seller will not confirm it. Should the bank have set money aside
+    /// for it, that comes back when the session would have ended.
+    ///
+    /// # Errors
+    /// [`WalletError`].
+    pub async fn abandon(self) -> Result<(), WalletError> {
         let key = self.row.origin.index.to_be_bytes();
         let gone = move |cx: &mut Context<'_>| {
             cx.tx.delete(OPENINGS, &key);
