@@ -170,7 +170,7 @@ impl From<WalletError> for Failure {
             WalletError::Bank(DeskError::Unknown(_)) => {
                 Self::new(Kind::OutcomeUnknown, "the bank's answer went missing on the way")
                     .money(Money::Unknown)
-                    .next("do not ask anew; the wallet sends the very same request again: farthing wallet reconcile")
+                    .next("run the same command again: the same request is repeated, and is carried out once")
             }
             WalletError::FalseAnswer(_) => Self::new(Kind::Refused, error),
             error => Self::other(error),

@@ -294,7 +294,19 @@ impl Wallet {
             let Ok(touchstone) = record.state.touchstone.peek() else { continue };
             spare += usize::from(touchstone.header.unit == unit && record.widest(touchstone.header.units) >= units / 2);
         }
-        for _ in spare..chains.spare {
+        if spare >= chains.spare {
+            return Ok(());
+        }
+        // Asking for what the account cannot pay would be refused, and noted, at every upkeep.
+        let value = unit.checked_mul(units.into())?;
+        let affordable = match self.statement(desk, None, 1).await {
+            Ok(known) => {
+                let free = known.balances.balance.checked_sub(known.balances.held)?;
+                usize::try_from(free.as_micros() / value.as_micros().max(1)).unwrap_or(usize::MAX)
+            }
+            Err(_) => usize::MAX,
+        };
+        for _ in 0..affordable.min(chains.spare - spare) {
             self.open_chain(desk, units, unit).await?;
             done.opened += 1;
         }

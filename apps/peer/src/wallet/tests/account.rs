@@ -43,3 +43,17 @@ async fn an_owner_who_asks_again_after_silence_or_a_broken_line_is_paid_out_once
     payer.upkeep(&*world.bank).await.unwrap();
     assert_eq!(world.bank.balance(payer.me()), FUNDS - 1_000 - SPARE);
 }
+
+#[tokio::test]
+async fn a_wallet_without_money_for_a_chain_asks_for_none_and_notes_nothing() {
+    let world = World::new();
+    let settings = world.settings();
+    let dear = crate::wallet::ChainSettings { unit_micros: FUNDS, value_micros: 2 * FUNDS, ..settings.chains };
+    let poor = world.wallet_with("poor", &crate::wallet::Settings { chains: dear, ..settings }).await;
+    for _ in 0..3 {
+        let done = poor.upkeep(&*world.bank).await.unwrap();
+        assert!(done.opened == 0 && done.troubles.is_empty(), "{done:?}");
+    }
+    assert!(world.bank.asked(farthing_netpay::messages::kind::OPEN).is_empty());
+    assert!(poor.history(None).await.unwrap().is_empty());
+}
