@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use dialoguer::Password;
 use farthing_core::seed::Seed;
-use farthing_core::vault;
 use farthing_peer::wallet::{BankPin, Options, Settings as WalletSettings, Wallet};
 use serde_json::json;
 use std::io::IsTerminal;
@@ -145,5 +144,5 @@ fn phrase(file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
 
 fn asks_for_passphrase(settings: &Settings) -> Result<bool, Failure> {
     let bytes = std::fs::read(settings.wallet_home().join(VAULT)).map_err(|_| super::no_wallet(settings))?;
-    Ok(vault::asks_for_passphrase(&bytes)?)
+    super::asks_for_passphrase(&bytes)
 }

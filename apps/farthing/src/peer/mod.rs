@@ -80,13 +80,18 @@ async fn by_ourselves(app: &App, request: Request, mut tell: impl FnMut(Value)) 
 pub(crate) async fn open(settings: &Settings) -> Result<Wallet, Failure> {
     let home = settings.wallet_home();
     let by_passphrase = match std::fs::read(home.join(VAULT)) {
-        Ok(bytes) => vault::asks_for_passphrase(&bytes)?,
+        Ok(bytes) => asks_for_passphrase(&bytes)?,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(no_wallet(settings)),
         Err(_) => false,
     };
     let protection = secrets::for_old(settings, by_passphrase)?;
     let options = Options { approver: Arc::new(policy::AskedBefore), ..Options::default() };
     Ok(Wallet::open(&home, &protection, options).await?)
+}
+
+/// Whether a wallet's vault is opened by a passphrase; one that is damaged is named.
+pub(crate) fn asks_for_passphrase(vault: &[u8]) -> Result<bool, Failure> {
+    Ok(vault::asks_for_passphrase(vault).map_err(WalletError::from)?)
 }
 
 /// The key of whoever owns the wallet, and the wallet's bank: for operators.
@@ -127,7 +132,7 @@ pub(crate) async fn checkup(settings: &Settings) -> Result<Option<String>, Failu
     if let Some(answer) = control::ask(&settings.home, &ping, drop).await {
         return answer.map(|_| Some("open in another process, which answers".to_owned()));
     }
-    if vault::asks_for_passphrase(&bytes)? && settings.passphrase_file.is_none() {
+    if asks_for_passphrase(&bytes)? && settings.passphrase_file.is_none() {
         return Ok(Some("there, closed with a passphrase".to_owned()));
     }
     let wallet = open(settings).await?;

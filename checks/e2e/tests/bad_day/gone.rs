@@ -57,17 +57,17 @@ fn a_lost_answer_is_told_as_unknown_and_the_request_is_carried_out_once() {
     let cleo = town.person("cleo", "1");
     let proxy = put_between(&town, &cleo);
     proxy.swallow(true);
-    let failed = cleo.fails(&["wallet", "fund", "0.5"], exit::UNKNOWN);
-    assert_eq!(failed.money, "unknown", "{failed:?}");
-    assert!(failed.next.contains("farthing wallet reconcile"), "{failed:?}");
-    assert_eq!(town.books().funded, 1_500_000, "the bank has done it");
-    let failed = cleo.fails(&["wallet", "reconcile"], exit::UNKNOWN);
-    assert_eq!(failed.money, "unknown", "{failed:?}");
+    for _ in 0..2 {
+        let failed = cleo.fails(&["wallet", "fund", "0.5"], exit::UNKNOWN);
+        assert_eq!(failed.money, "unknown", "{failed:?}");
+        assert!(!failed.next.is_empty(), "{failed:?}");
+        assert_eq!(town.books().funded, 1_500_000, "the bank has done it, once");
+    }
     proxy.swallow(false);
-    cleo.does(&["wallet", "reconcile"]);
-    assert_eq!(town.books().funded, 1_500_000, "once");
-    cleo.does(&["wallet", "fund", "0.25"]);
-    assert_eq!(town.books().funded, 1_750_000, "a new request is a new one");
+    cleo.does(&["wallet", "fund", "0.5"]);
+    assert_eq!(town.books().funded, 1_500_000, "the same command was the same request");
+    cleo.does(&["wallet", "fund", "0.5"]);
+    assert_eq!(town.books().funded, 2_000_000, "once that is answered, it is a new one");
 }
 
 #[test]
