@@ -221,7 +221,9 @@ fn the_audit_of_a_bank_finds_every_balance_again() {
     assert_eq!((&audit["clean"], &audit["summary"]["totals"]["XTS"]["world"]), (&true.into(), &(-2_500_000).into()));
     let liabilities = run(&bank, &["bank", "liabilities", "--bank", town.bank.address()]);
     assert_eq!(liabilities["conserved"], true);
-    assert_eq!(run(&bank, &["bank", "accounts"])["accounts"].as_array().unwrap().len(), 5, "two chains among them");
+    let accounts = run(&bank, &["bank", "accounts"]);
+    let chains = accounts["accounts"].as_array().unwrap().iter().filter(|account| account["kind"] == "chain");
+    assert_eq!(chains.count(), 2, "{accounts}");
     let copy = town.folder.path().join("copy");
     run(&bank, &["bank", "backup", copy.to_str().unwrap()]);
     assert!(copy.join("bank.db").exists());
