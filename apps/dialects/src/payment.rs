@@ -257,7 +257,8 @@ pub fn full(challenge: &Challenge, coupon: &Coupon) -> String {
 }
 
 /// Whether an `Authorization` header is of this scheme.
-pub(crate) fn is_payment(value: &[u8]) -> bool {
+#[must_use]
+pub fn is_payment(value: &[u8]) -> bool {
     value.get(..SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME.as_bytes()))
         && value.get(SCHEME.len()).is_none_or(|next| matches!(next, b' ' | b'\t' | b','))
 }

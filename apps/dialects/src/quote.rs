@@ -66,8 +66,14 @@ impl Quote {
     /// may have.
     #[must_use]
     pub fn coupons_for(&self, count: u64) -> u32 {
+        self.coupons_over(count).min(WINDOW)
+    }
+
+    /// The same, where it was paid for again and again.
+    #[must_use]
+    pub fn coupons_over(&self, count: u64) -> u32 {
         let cost = self.rate.charge(count).ok().and_then(|cost| cost.units_of(self.coupon));
-        cost.and_then(|units| u32::try_from(units).ok()).unwrap_or(WINDOW).min(WINDOW)
+        cost.and_then(|units| u32::try_from(units).ok()).unwrap_or(u32::MAX)
     }
 
     /// How much of the service so many coupons pay for.

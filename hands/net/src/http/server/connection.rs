@@ -98,7 +98,7 @@ impl Attendant {
                 answer
             }
         });
-        let conversation = self.http.serve_connection(TokioIo::new(stream), service);
+        let conversation = self.http.serve_connection_with_upgrades(TokioIo::new(stream), service);
         tokio::pin!(conversation);
         // Nothing in HTTP itself bounds the time to the first request or between two: we do.
         let (mut patience, mut seen, mut ending) = (self.limits.header_time, 0, false);

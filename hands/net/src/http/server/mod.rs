@@ -224,7 +224,8 @@ impl Server {
 }
 
 /// What counts as one address. Whoever has one IPv6 address has its whole /64 network.
-fn source(ip: IpAddr) -> IpAddr {
+#[must_use]
+pub fn source(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
         ip => ip,

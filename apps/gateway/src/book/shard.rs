@@ -1,0 +1,166 @@
+//! Some of the sessions, under one lock.
+
+use std::collections::HashMap;
+
+use farthing_core::time::Time;
+use farthing_core::wire;
+use farthing_coupon::micro::{Ack, Coupon, LogEntry, Pay, SessionName, micro_order};
+use farthing_coupon::secret::Digest;
+use farthing_coupon::session::{PayError, Session};
+
+use super::answers::Answers;
+use super::journal::Journal;
+use super::records::SessionRecord;
+use super::{Denied, Payment, Purpose, Taken};
+
+#[derive(Default)]
+pub(super) struct Shard {
+    pub(super) open: HashMap<SessionName, Box<Entry>>,
+    pub(super) answers: Answers,
+    /// How many sessions have left memory.
+    pub(super) removals: u64,
+    tick: u64,
+}
+
+pub(super) struct Entry {
+    pub(super) session: Session,
+    pub(super) closed: bool,
+    /// The last batch it went into.
+    pub(super) marked: u64,
+    /// Payments that are being served.
+    busy: u32,
+    used: u64,
+}
+
+/// What taking a coupon gave, and what it brought.
+pub(super) struct Outcome {
+    pub(super) what: Taken,
+    pub(super) fresh: u64,
+    pub(super) unit_micros: u64,
+}
+
+/// The response named in the acknowledgement of a payment that bought nothing.
+pub(crate) const NOTHING: Digest = Digest([0; 32]);
+
+impl Shard {
+    pub(super) fn insert(&mut self, name: SessionName, session: Session, closed: bool, max: usize, journal: &Journal) {
+        if self.open.len() >= max.max(1) {
+            self.evict(max, journal);
+        }
+        self.tick += 1;
+        let entry = Entry { session, closed, marked: 0, busy: 0, used: self.tick };
+        self.open.entry(name).or_insert_with(|| Box::new(entry));
+    }
+
+    /// Lets an eighth of the sessions go: those used longest ago that are on disk as they are.
+    fn evict(&mut self, max: usize, journal: &Journal) {
+        let idle = |entry: &Entry| entry.busy == 0 && journal.has(entry.marked);
+        let mut ages: Vec<(u64, SessionName)> =
+            self.open.iter().filter(|(_, entry)| idle(entry)).map(|(name, entry)| (entry.used, *name)).collect();
+        ages.sort_unstable();
+        let excess = self.open.len().saturating_sub(max) + max / 8 + 1;
+        for (_, name) in ages.into_iter().take(excess) {
+            self.open.remove(&name);
+            self.removals += 1;
+        }
+    }
+
+    pub(super) fn take(
+        &mut self,
+        now: Time,
+        coupon: &Coupon,
+        purpose: Purpose<'_>,
+        units: &impl Fn(&Session) -> Result<u32, Denied>,
+        journal: &Journal,
+    ) -> Result<Outcome, Denied> {
+        let name = coupon.session;
+        self.tick += 1;
+        let entry = self.open.get_mut(&name).ok_or(Denied::Absent)?;
+        entry.used = self.tick;
+        let pay = coupon.about(micro_order(entry.session.realm(), purpose.request));
+        let old = |what| Outcome { what, fresh: 0, unit_micros: 0 };
+        if let Some(slot) = self.answers.find(name, pay.index)
+            && slot.entry == pay.entry()
+            && !slot.is_past(pay.turn)
+        {
+            made_here(now, &entry.session, &pay)?;
+            return match &slot.answer {
+                Some(answer) => Ok(old(Taken::Again(answer.clone(), None))),
+                None => Err(Denied::InProgress),
+            };
+        }
+        if entry.closed {
+            return Err(Denied::Closed);
+        }
+        let before = purpose.key.and_then(|key| self.answers.by_key(name, key));
+        let before = before.map(|slot| (slot.entry.order == pay.order, slot.answer.clone()));
+        match &before {
+            Some((false, _)) => return Err(Denied::KeyReused),
+            Some((true, None)) => return Err(Denied::InProgress),
+            Some((true, Some(_))) | None => {}
+        }
+        let price = units(&entry.session)?;
+        let taken = match entry.session.accept(now, &pay, price) {
+            Ok(taken) => taken,
+            Err(why) => return Err(Denied::Pay(why, unused(&entry.session, &pay, why))),
+        };
+        let batch = journal.mark(name, &mut entry.marked);
+        let unit = entry.session.unit();
+        let what = match before {
+            Some((_, Some(answer))) => {
+                entry.session.give_back(&taken.entry, 0);
+                Taken::Again(answer, Some(entry.session.ack(&taken.entry, 0, NOTHING)))
+            }
+            _ => {
+                entry.busy += 1;
+                self.answers.begin(name, taken.entry, purpose.key);
+                Taken::Fresh(Payment { session: name, entry: taken.entry, batch, unit })
+            }
+        };
+        Ok(Outcome { what, fresh: u64::from(taken.fresh), unit_micros: unit.as_micros() })
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        name: SessionName,
+        used: &[(LogEntry, u32)],
+        response: Digest,
+        journal: &Journal,
+    ) -> (Vec<Ack>, Option<u64>) {
+        // It is here: what is being served keeps it in memory.
+        let Some(entry) = self.open.get_mut(&name) else { return (Vec::new(), None) };
+        let mut batch = None;
+        for (paid, charged) in used {
+            entry.busy = entry.busy.saturating_sub(1);
+            if *charged < paid.units {
+                entry.session.give_back(paid, *charged);
+                batch = Some(journal.mark(name, &mut entry.marked));
+            }
+        }
+        (used.iter().map(|(paid, charged)| entry.session.ack(paid, *charged, response)).collect(), batch)
+    }
+
+    /// A session as it is written down.
+    pub(super) fn row(&self, name: SessionName) -> Option<Vec<u8>> {
+        let entry = self.open.get(&name)?;
+        Some(wire::encode(&SessionRecord { state: entry.session.state().clone(), closed: entry.closed }))
+    }
+}
+
+/// Whether a payment was made by who holds the session's key: a trial on a copy tells.
+fn made_here(now: Time, session: &Session, pay: &Pay) -> Result<(), Denied> {
+    match session.clone().accept(now, pay, pay.units) {
+        Err(why @ (PayError::Unbound | PayError::Range { .. })) => Err(Denied::Pay(why, None)),
+        _ => Ok(()),
+    }
+}
+
+/// The seller's word that a refused payment was not used, where that is certain: it was bound, and
+/// none of its units was ever served.
+fn unused(session: &Session, pay: &Pay, why: PayError) -> Option<Ack> {
+    let bound = matches!(why, PayError::Price { .. } | PayError::Stale { .. });
+    let from = (pay.index + 1).saturating_sub(pay.units);
+    let untouched =
+        || pay.units <= farthing_coupon::session::WINDOW && !(from..=pay.index).any(|unit| session.is_served(unit));
+    (bound && untouched()).then(|| session.ack(&pay.entry(), 0, NOTHING))
+}

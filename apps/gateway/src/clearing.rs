@@ -1,0 +1,260 @@
+//! Coupons become money: in parts while sessions run, and for good when they end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use farthing_bank::client::{AskError, BankClient};
+use farthing_core::amount::Amount;
+use farthing_core::id::RequestId;
+use farthing_core::refusal::Refusal;
+use farthing_core::wire::{self, Bounded};
+use farthing_coupon::bank::STEPS_PER_REQUEST_MAX;
+use farthing_coupon::clearing::{CLEARING_ITEMS_MAX, ClearLine, ClearOutcome, ClearReceipt, Clearing, Clearings};
+use farthing_coupon::micro::SessionName;
+use farthing_coupon::session::Session;
+use farthing_driver::{Clock, NoReply};
+use farthing_role::Scan;
+
+use crate::acquirer::Acquirer;
+use crate::book::Book;
+use crate::book::records::{CLEARINGS, SESSIONS, SINGLES, Sent, SessionRecord, TOTALS, Totals};
+use crate::counter::PAGE;
+
+/// When to clear without being asked.
+#[derive(Clone, Copy, Debug)]
+pub struct ClearWhen {
+    /// So often.
+    pub every: Duration,
+    /// As soon as about this much was taken.
+    pub threshold: Option<Amount>,
+}
+
+impl Default for ClearWhen {
+    fn default() -> Self {
+        Self { every: Duration::from_secs(600), threshold: None }
+    }
+}
+
+/// How often the threshold is looked at, and whether sessions were closed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Why clearing did not come to its end. What was sent is sent again, unchanged.
+#[derive(Debug, thiserror::Error)]
+pub enum ClearError {
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] NoReply),
+    /// The bank did not answer, or refused the whole request.
+    #[error(transparent)]
+    Bank(#[from] AskError),
+}
+
+/// What clearing came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cleared {
+    /// Sessions the bank paid for.
+    pub paid: u64,
+    /// Sessions it refused.
+    pub refused: u64,
+    /// Micros that came in.
+    pub micros: u64,
+}
+
+/// Clears for a gateway.
+pub struct Clearer {
+    pub(crate) book: Arc<Book>,
+    pub(crate) acquirer: Arc<dyn Acquirer>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) when: ClearWhen,
+    pub(crate) wanted: Arc<tokio::sync::Notify>,
+    pub(crate) zero: Amount,
+}
+
+impl Clearer {
+    /// Clears when it is time to, until `stop`.
+    pub async fn keep(&self, stop: impl Future<Output = ()> + Send) {
+        tokio::pin!(stop);
+        let mut next = tokio::time::Instant::now() + self.when.every;
+        loop {
+            let wanted = tokio::select! {
+                () = &mut stop => return,
+                () = self.wanted.notified() => true,
+                () = tokio::time::sleep(LOOK_EVERY) => false,
+            };
+            let enough = self.when.threshold.is_some_and(|enough| enough.as_micros() <= self.book.uncleared_micros());
+            if wanted || enough || tokio::time::Instant::now() >= next {
+                match self.clear().await {
+                    Ok(done) => tracing::info!(?done, "cleared"),
+                    Err(why) => tracing::warn!(%why, "not all is cleared; it is tried again"),
+                }
+                next = tokio::time::Instant::now() + self.when.every;
+            }
+        }
+    }
+
+    /// Clears all that was taken, and for good what is over. What was sent before without an answer
+    /// is sent again first, the very same.
+    ///
+    /// # Errors
+    /// [`ClearError`]; what was done stays done.
+    pub async fn clear(&self) -> Result<Cleared, ClearError> {
+        let mut done = Cleared::default();
+        for (id, sent) in self.sent_before().await? {
+            self.send(id, sent.clearings, &mut done).await?;
+        }
+        let mut after: Option<Vec<u8>> = None;
+        let (mut items, mut steps) = (Vec::new(), 0);
+        loop {
+            let page = Scan { prefix: b"", after: after.as_deref(), limit: PAGE };
+            let rows = self.book.handle().read(|store| store.scan(SESSIONS, page)).await?;
+            let rows = rows.map_err(|_| NoReply::Down)?;
+            for (key, row) in &rows {
+                let Some((cost, item)) = self.item(key, row).await? else { continue };
+                if items.len() == CLEARING_ITEMS_MAX || steps + cost > STEPS_PER_REQUEST_MAX {
+                    self.begin(std::mem::take(&mut items), &mut done).await?;
+                    steps = 0;
+                }
+                steps += cost;
+                items.push(item);
+            }
+            match rows.last() {
+                Some((last, _)) if rows.len() == PAGE => after = Some(last.clone()),
+                _ => break,
+            }
+        }
+        self.begin(items, &mut done).await?;
+        self.book.set_uncleared(0);
+        Ok(done)
+    }
+
+    /// What there is to clear of a session, and how many steps it costs the bank.
+    async fn item(&self, key: &[u8], row: &[u8]) -> Result<Option<(u64, Clearing)>, NoReply> {
+        let (Ok(name), Ok(record)) = (<[u8; 16]>::try_from(key), wire::decode::<SessionRecord>(row)) else {
+            return Ok(None);
+        };
+        let over = |session: &Session| session.not_after() <= self.clock.now();
+        let session = Session::resume(record.state);
+        if session.uncleared() == 0 && !record.closed && !over(&session) {
+            return Ok(None);
+        }
+        // Once the last clearing is on its way, nothing more is taken: that is written down first.
+        let current = self.book.with(SessionName(name), |session, closed| {
+            *closed |= over(session);
+            let steps = u64::from(session.uncleared());
+            (steps, session.clearing(*closed))
+        });
+        current.await
+    }
+
+    async fn sent_before(&self) -> Result<Vec<(RequestId, Sent)>, NoReply> {
+        let page = Scan { prefix: b"", after: None, limit: PAGE };
+        let rows = self.book.handle().read(|store| store.scan(CLEARINGS, page)).await?;
+        let rows = rows.map_err(|_| NoReply::Down)?.into_iter();
+        Ok(rows.filter_map(|(key, row)| Some((RequestId(key.try_into().ok()?), wire::decode(&row).ok()?))).collect())
+    }
+
+    /// Writes a request down and sends it.
+    async fn begin(&self, items: Vec<Clearing>, done: &mut Cleared) -> Result<(), ClearError> {
+        let Some(items) = Bounded::new(items).filter(|items: &Bounded<_, _>| !items.as_slice().is_empty()) else {
+            return Ok(());
+        };
+        let id = BankClient::new_id(self.clock.now())?;
+        let clearings = Clearings { items };
+        let row = wire::encode(&Sent { clearings: clearings.clone() });
+        let written = self.book.handle().transact(move |cx| {
+            cx.tx.put(CLEARINGS, &id.0, row);
+            Ok(())
+        });
+        written.await?;
+        self.send(id, clearings, done).await
+    }
+
+    async fn send(&self, id: RequestId, clearings: Clearings, done: &mut Cleared) -> Result<(), ClearError> {
+        match self.acquirer.clear(id, &clearings).await {
+            Ok(receipt) => self.take_in(id, &clearings, &receipt, done).await?,
+            Err(AskError::Refused { refusal, .. }) => {
+                // The whole request was turned away and nothing was paid: it is made anew next time.
+                self.drop_sent(id).await?;
+                return Err(AskError::Refused { refusal, authenticated: true }.into());
+            }
+            Err(why) => return Err(why.into()),
+        }
+        Ok(())
+    }
+
+    async fn drop_sent(&self, id: RequestId) -> Result<(), NoReply> {
+        let gone = self.book.handle().transact(move |cx| {
+            cx.tx.delete(CLEARINGS, &id.0);
+            Ok(())
+        });
+        gone.await
+    }
+
+    async fn take_in(
+        &self,
+        id: RequestId,
+        clearings: &Clearings,
+        receipt: &ClearReceipt,
+        done: &mut Cleared,
+    ) -> Result<(), NoReply> {
+        let mut over = Vec::new();
+        for line in receipt.lines.as_slice() {
+            let asked = clearings.items.as_slice().iter().find(|item| item.chain == line.chain);
+            let Some(asked) = asked else { continue };
+            let name = SessionName::of(line.chain);
+            match &line.outcome {
+                ClearOutcome::Paid { amount, .. } => {
+                    done.paid += 1;
+                    done.micros = done.micros.saturating_add(amount.as_micros());
+                    if asked.is_final && settled(asked, line) {
+                        over.push((name, asked.through));
+                    } else {
+                        self.book.with(name, |session, _| session.on_cleared(line)).await?;
+                    }
+                }
+                ClearOutcome::Refused(why) => {
+                    done.refused += 1;
+                    refused(name, why);
+                }
+            }
+        }
+        metrics::counter!("farthing_gateway_cleared_micros_total").increment(done.micros);
+        self.finish(id, over).await
+    }
+
+    /// Sessions that are over leave, and the request is answered: in one transaction.
+    async fn finish(&self, id: RequestId, over: Vec<(SessionName, u32)>) -> Result<(), NoReply> {
+        let (zero, gone) = (self.zero, over.clone());
+        let written = self.book.handle().transact(move |cx| {
+            let known = cx.tx.get(SINGLES, TOTALS)?.and_then(|row| wire::decode::<Totals>(&row).ok());
+            let mut totals = known.unwrap_or(Totals { sessions: 0, coupons: 0, cleared: zero });
+            for (name, through) in &gone {
+                let Some(row) = cx.tx.get(SESSIONS, &name.0)? else { continue };
+                totals.sessions += 1;
+                totals.coupons += u64::from(*through);
+                if let Ok(record) = wire::decode::<SessionRecord>(&row) {
+                    let worth = Session::resume(record.state).unit().checked_mul(u64::from(*through));
+                    let sum = worth.and_then(|worth| totals.cleared.checked_add(worth));
+                    totals.cleared = sum.unwrap_or(totals.cleared);
+                }
+                cx.tx.delete(SESSIONS, &name.0);
+            }
+            cx.tx.put(SINGLES, TOTALS, wire::encode(&totals));
+            cx.tx.delete(CLEARINGS, &id.0);
+            Ok(())
+        });
+        written.await?;
+        over.iter().for_each(|(name, _)| self.book.forget(*name));
+        Ok(())
+    }
+}
+
+/// Whether the bank stands where the last clearing asked it to.
+fn settled(asked: &Clearing, line: &ClearLine) -> bool {
+    matches!(line.outcome, ClearOutcome::Paid { through, .. } if through >= asked.through)
+}
+
+fn refused(name: SessionName, why: &Refusal) {
+    tracing::warn!(?name, %why, "the bank does not pay for a session");
+    metrics::counter!("farthing_gateway_clearings_refused_total").increment(1);
+}

@@ -1,0 +1,283 @@
+//! The gate: from a request to a price, from a price to a payment, from a payment to an answer.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
+use axum::http::{Method, Response, StatusCode};
+use axum::response::IntoResponse;
+use bytes::Bytes;
+use farthing_core::refusal::{Fault, Remedy};
+use farthing_core::time::{Span, Time};
+use farthing_coupon::session::{Session, WINDOW};
+use farthing_dialects::credential::{self, Credential, Form};
+use farthing_dialects::payment::{self, Challenge};
+use farthing_dialects::problem::{self, PaymentProblem};
+use farthing_dialects::quote::{ChallengeKey, Quote, UnitKind, request_digest};
+use farthing_dialects::{names, x402};
+use farthing_driver::{Clock, NoReply};
+use farthing_net::http::problem::Problem;
+use farthing_net::http::server::source;
+use http_body_util::BodyExt;
+
+use crate::book::{Book, Denied, Payment, Purpose, Taken};
+use crate::counter::Counter;
+use crate::guests::Guests;
+use crate::prices::{Price, Prices, plain};
+use crate::proxy::{Paid, PaymentAuthorisation, Proxy, Streams, again, not_durable};
+use crate::{cors, refuse};
+
+/// The longest `Idempotency-Key`.
+const KEY_BYTES_MAX: usize = 255;
+
+/// All that a request meets.
+pub(crate) struct Gate {
+    pub(crate) prices: Prices,
+    pub(crate) book: Arc<Book>,
+    pub(crate) counter: Counter,
+    pub(crate) proxy: Proxy,
+    pub(crate) streams: Arc<Streams>,
+    pub(crate) key: ChallengeKey,
+    pub(crate) guests: Guests,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// How long a quote holds.
+    pub(crate) quote_life: Span,
+    pub(crate) clear: Arc<tokio::sync::Notify>,
+}
+
+/// A priced request.
+struct Asked<'a> {
+    price: Price,
+    request: [u8; 32],
+    parts: &'a Parts,
+}
+
+type Answer = Response<Body>;
+
+/// Serves whatever is not the gateway's own.
+pub(crate) async fn serve(State(gate): State<Arc<Gate>>, request: Request) -> Answer {
+    let from_browser = cors::asked(request.headers());
+    if let Some(answer) = cors::preflight(&request) {
+        return answer;
+    }
+    let mut answer = gate.admit(request).await.unwrap_or_else(|problem| refuse::response(&problem));
+    if from_browser {
+        cors::expose(answer.headers_mut());
+    }
+    answer
+}
+
+impl Gate {
+    async fn admit(self: &Arc<Self>, request: Request) -> Result<Answer, PaymentProblem> {
+        let (mut parts, body) = request.into_parts();
+        // The server has taken it in whole.
+        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let path = match plain(parts.uri.path()) {
+            Ok(path) => path,
+            Err(why) => return Ok(Problem::of_http(StatusCode::BAD_REQUEST, why.to_string()).into_response()),
+        };
+        let (now, from, tariff) = (self.clock.now(), address(&parts), self.prices.now());
+        // The last route fits everything.
+        let Some((number, route)) = tariff.route(parts.method.as_str(), &path) else {
+            return Ok(Problem::of_http(StatusCode::NOT_FOUND, "nothing is sold here").into_response());
+        };
+        if !self.guests.may_ask(now, number, from, route.rate) {
+            let problem = PaymentProblem::new(problem::RATE, "too many requests from your address: wait a second");
+            return Err(PaymentProblem { fault: Fault::Nobody, remedy: Remedy::Again, ..problem });
+        }
+        let is_payment = parts.headers.get_all(AUTHORIZATION).iter().any(|value| payment::is_payment(value.as_bytes()));
+        if is_payment {
+            parts.extensions.insert(PaymentAuthorisation);
+        }
+        let Some(price) = route.price.filter(|_| parts.method != Method::OPTIONS) else {
+            return Ok(self.proxy.pass(parts, body).await);
+        };
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        let request = request_digest(parts.method.as_str(), target, &body);
+        let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let credential = credential::find(headers).map_err(refuse::unreadable)?;
+        let Some(credential) = credential else {
+            if self.guests.is_free(now, number, from, route.free_tier) {
+                return Ok(self.proxy.pass(parts, body).await);
+            }
+            let problem = PaymentProblem::new(
+                problem::PAYMENT_REQUIRED,
+                "this costs something: pay as one of the challenges says",
+            );
+            return Ok(self.challenge(&Asked { price, request, parts: &parts }, problem));
+        };
+        match self.take(&credential, &Asked { price, request, parts: &parts }).await? {
+            Ok(Taken::Fresh(payment)) => Ok(self.serve_paid(payment, price, request, credential, parts, body).await),
+            Ok(Taken::Again(stored, ack)) => {
+                let (network, unit) = (self.counter.network(), tariff.coupon.as_micros());
+                Ok(again(&stored, &credential.form, credential.coupon.session, ack.as_ref(), network, unit))
+            }
+            Err(why) => {
+                let problem = refuse::denied(why);
+                if problem.status == StatusCode::PAYMENT_REQUIRED.as_u16() {
+                    return Ok(self.challenge(&Asked { price, request, parts: &parts }, problem));
+                }
+                Err(problem)
+            }
+        }
+    }
+
+    /// On a task of its own: a client that goes away changes nothing, and finds its answer later.
+    async fn serve_paid(
+        self: &Arc<Self>,
+        payment: Payment,
+        price: Price,
+        request: [u8; 32],
+        credential: Credential,
+        parts: Parts,
+        body: Bytes,
+    ) -> Answer {
+        let gate = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let quote = match &credential.form {
+                Form::Full(challenge) => challenge.quote().ok(),
+                Form::X402V2(accepted) => Some(accepted.0.clone()),
+                Form::Compact | Form::X402V1 => None,
+            };
+            let quote = quote.unwrap_or_else(|| Quote { coupon: payment.unit, ..gate.quote(price, request) });
+            gate.proxy.serve(Paid { payment, quote, form: credential.form }, parts, body).await
+        });
+        task.await.unwrap_or_else(|_| refuse::response(&not_durable()))
+    }
+
+    /// What a request costs, for a while.
+    fn quote(&self, price: Price, request: [u8; 32]) -> Quote {
+        let (realm, coupon) = self.counter.realm();
+        let until = self.clock.now().after(self.quote_life).as_millis() / 1_000 * 1_000;
+        Quote {
+            network: self.counter.network(),
+            seller: self.counter.me(),
+            realm,
+            coupon,
+            units: price.units(coupon).unwrap_or(WINDOW),
+            kind: price.kind,
+            rate: price.rate,
+            expires: Time::from_millis(until),
+            request,
+        }
+    }
+
+    /// Takes the payment of a request.
+    async fn take(&self, credential: &Credential, asked: &Asked<'_>) -> Result<Result<Taken, Denied>, PaymentProblem> {
+        let quoted = match &credential.form {
+            Form::Full(challenge) => {
+                let bad =
+                    |_| PaymentProblem::new(problem::INVALID_CHALLENGE, "the challenge does not read: take a new one");
+                Some(self.own(challenge.quote().map_err(bad)?, &challenge.id, asked)?)
+            }
+            Form::X402V2(accepted) => Some(self.own(accepted.0.clone(), &accepted.1, asked)?),
+            Form::Compact | Form::X402V1 => None,
+        };
+        let paid = credential.coupon.units;
+        let units = |session: &Session| {
+            let asked_for = match &quoted {
+                Some(quote) if quote.coupon == session.unit() => Some(quote.units),
+                Some(_) => None,
+                None => asked.price.units(session.unit()),
+            };
+            let most = asked_for.ok_or(Denied::OtherCoupon)?;
+            // A part of what may be used up is enough to begin with.
+            Ok(if asked.price.kind == UnitKind::Request { most } else { paid.clamp(1, most) })
+        };
+        let purpose = Purpose { request: &asked.request, key: idempotency_key(&asked.parts.headers)? };
+        self.book.take(&credential.coupon, purpose, units).await.map_err(unavailable)
+    }
+
+    /// A quote that is this gateway's own word, about this very request, and still holds.
+    fn own(&self, quote: Quote, id: &str, asked: &Asked<'_>) -> Result<Quote, PaymentProblem> {
+        let problem = if !self.key.knows(&quote, id)
+            || quote.request != asked.request
+            || quote.seller != self.counter.me()
+        {
+            PaymentProblem::new(
+                problem::INVALID_CHALLENGE,
+                "the challenge is not this gateway's, was changed, or is for another request: take a new one; nothing was taken",
+            )
+        } else if self.clock.now() >= quote.expires {
+            PaymentProblem::new(problem::EXPIRED, "the challenge has expired: take a new one; nothing was taken")
+        } else {
+            return Ok(quote);
+        };
+        Err(PaymentProblem { challenge: Some(id.to_owned()), ..problem })
+    }
+
+    /// A refusal that says what it costs and how to pay, in every dialect.
+    fn challenge(&self, asked: &Asked<'_>, problem: PaymentProblem) -> Answer {
+        metrics::counter!("farthing_gateway_challenges_total").increment(1);
+        let quote = self.quote(asked.price, asked.request);
+        let now = self.clock.now();
+        let host = host(&asked.parts.headers);
+        let url = format!("http://{host}{}", asked.parts.uri.path());
+        let v1 = x402::PaymentRequirementsV1::new(&self.key, &quote, now, &url);
+        let mut body = serde_json::to_value(&problem).unwrap_or_default();
+        if let Some(members) = body.as_object_mut() {
+            members.insert("x402Version".into(), 1.into());
+            members.insert("error".into(), problem.detail.clone().into());
+            members.insert("accepts".into(), serde_json::to_value([v1]).unwrap_or_default());
+            members.insert("offer".into(), names::OFFER_PATH.into());
+        }
+        let mut answer = refuse::with_body(&problem, serde_json::to_vec(&body).unwrap_or_default());
+        let headers = answer.headers_mut();
+        let accepts = asked.parts.headers.get(names::ACCEPT_PAYMENT).and_then(|value| value.to_str().ok());
+        for intent in [names::SESSION, names::CHARGE] {
+            let challenge = Challenge::new(&self.key, &quote, &host, intent).header();
+            if payment::accepts(accepts, intent)
+                && let Ok(value) = HeaderValue::try_from(challenge)
+            {
+                headers.append(WWW_AUTHENTICATE, value);
+            }
+        }
+        let v2 = x402::PaymentRequired::new(x402::PaymentRequirements::new(&self.key, &quote, now), &url);
+        if let Ok(value) = HeaderValue::try_from(v2.header()) {
+            headers.insert(HeaderName::from_static(names::PAYMENT_REQUIRED), value);
+        }
+        answer
+    }
+}
+
+/// Where a request comes from, as the connection shows it.
+pub(crate) fn address(parts: &Parts) -> IpAddr {
+    let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    source(from.map_or(IpAddr::from([0; 4]), |from| from.0.ip()))
+}
+
+/// The longest name of a host that is repeated in a challenge.
+const HOST_BYTES_MAX: usize = 128;
+
+fn host(headers: &HeaderMap) -> String {
+    let host = headers.get(axum::http::header::HOST).and_then(|host| host.to_str().ok());
+    let plain = |host: &&str| {
+        (1..=HOST_BYTES_MAX).contains(&host.len())
+            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:-[]_".contains(&byte))
+    };
+    host.filter(plain).unwrap_or("gateway").to_owned()
+}
+
+/// The client's own name for the request, hashed.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<[u8; 32]>, PaymentProblem> {
+    let mut all = headers.get_all(names::IDEMPOTENCY_KEY).iter();
+    match (all.next(), all.next()) {
+        (None, _) => Ok(None),
+        (Some(key), None) if (1..=KEY_BYTES_MAX).contains(&key.len()) => {
+            Ok(Some(*blake3::hash(key.as_bytes()).as_bytes()))
+        }
+        _ => Err(PaymentProblem::new(
+            problem::SEVERAL,
+            format!("Idempotency-Key is given once and has from 1 to {KEY_BYTES_MAX} bytes; nothing was taken"),
+        )),
+    }
+}
+
+/// The store does not answer; nothing was taken, as far as this request goes.
+pub(crate) fn unavailable(why: NoReply) -> PaymentProblem {
+    tracing::error!(%why, "the store does not answer");
+    not_durable()
+}

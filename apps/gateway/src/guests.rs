@@ -1,0 +1,72 @@
+//! Who asked how often: rate limits of routes, and what is free for everybody.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Mutex;
+
+use farthing_core::time::Time;
+
+use crate::book::lock;
+
+/// The most addresses remembered; beyond it those of earlier hours are forgotten.
+const GUESTS_MAX: usize = 65_536;
+
+/// Requests by route and address.
+#[derive(Debug, Default)]
+pub(crate) struct Guests(Mutex<HashMap<(usize, IpAddr), Visits>>);
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Visits {
+    second: u64,
+    in_second: u32,
+    hour: u64,
+    free: u32,
+}
+
+impl Guests {
+    /// Counts a request; false if the address asks too often.
+    pub(crate) fn may_ask(&self, now: Time, route: usize, from: IpAddr, rate: Option<NonZeroU32>) -> bool {
+        let Some(rate) = rate else { return true };
+        let second = now.as_millis() / 1_000;
+        self.visit(now, route, from, |visits| {
+            if visits.second != second {
+                (visits.second, visits.in_second) = (second, 0);
+            }
+            visits.in_second = visits.in_second.saturating_add(1);
+            visits.in_second <= rate.get()
+        })
+    }
+
+    /// Uses one of the free requests of this hour, if there is one left.
+    pub(crate) fn is_free(&self, now: Time, route: usize, from: IpAddr, tier: u32) -> bool {
+        tier > 0
+            && self.visit(now, route, from, |visits| {
+                let free = visits.free < tier;
+                visits.free += u32::from(free);
+                free
+            })
+    }
+
+    /// Another tariff: routes have other numbers.
+    pub(crate) fn forget(&self) {
+        lock(&self.0).clear();
+    }
+
+    /// Where too many are there, nobody new gets anything.
+    fn visit(&self, now: Time, route: usize, from: IpAddr, with: impl FnOnce(&mut Visits) -> bool) -> bool {
+        let hour = now.as_millis() / 3_600_000;
+        let mut guests = lock(&self.0);
+        if guests.len() >= GUESTS_MAX && !guests.contains_key(&(route, from)) {
+            guests.retain(|_, visits| visits.hour == hour);
+            if guests.len() >= GUESTS_MAX {
+                return false;
+            }
+        }
+        let visits = guests.entry((route, from)).or_default();
+        if visits.hour != hour {
+            *visits = Visits { hour, ..Visits::default() };
+        }
+        with(visits)
+    }
+}

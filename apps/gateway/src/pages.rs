@@ -1,0 +1,202 @@
+//! The gateway's own pages: opening and closing sessions, money on the way, and the price list.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use farthing_core::id::{ChainId, PeerId};
+use farthing_core::refusal::{Code, Refusal};
+use farthing_core::sign::{Signed, Statement};
+use farthing_core::time::{SKEW, Time};
+use farthing_core::wire::{self, Bounded, Wire};
+use farthing_coupon::messages::{Initiate, Payment};
+use farthing_coupon::micro::SessionName;
+use farthing_dialects::names;
+use farthing_dialects::problem::{self, PaymentProblem};
+use farthing_dialects::quote::request_digest;
+use farthing_dialects::service::{AskSession, BringTip, CloseSession, SessionView};
+use farthing_dialects::{credential, names::CBOR};
+use farthing_driver::NoReply;
+
+use crate::book::{Purpose, Taken};
+use crate::gate::{self, Gate, unavailable};
+use crate::proxy::TOP_UPS_MAX;
+use crate::{catalogue, cors, refuse};
+
+type Answer = Response<Body>;
+
+/// The router of the whole gateway.
+pub(crate) fn router(gate: Arc<Gate>) -> Router {
+    let healthy = Arc::clone(&gate);
+    let own = Router::new()
+        .route(names::OFFER_PATH, get(offer))
+        .route(names::CATALOGUE_PATH, get(catalogue::catalogue))
+        .route("/openapi.json", get(catalogue::openapi))
+        .route(names::INITIATE_PATH, post(initiate))
+        .route(names::OPEN_PATH, post(open))
+        .route(names::CLOSE_PATH, post(close))
+        .route(names::SESSION_PATH, post(session))
+        .route(names::TIP_PATH, post(tip))
+        .route(&names::stream_path("{name}"), post(top_up))
+        .route(&names::receipt_path("{name}"), get(receipts))
+        .route("/.well-known/farthing/healthz", get(async move || health(&healthy)))
+        .layer(axum::middleware::map_response(async |mut answer: Answer| {
+            cors::expose(answer.headers_mut());
+            answer
+        }));
+    own.fallback(gate::serve).with_state(gate)
+}
+
+fn health(gate: &Gate) -> StatusCode {
+    if gate.book.is_healthy() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+fn read<T: Wire>(bytes: &[u8]) -> Result<T, Refusal> {
+    wire::decode(bytes).map_err(Refusal::from)
+}
+
+fn cbor<T: minicbor::Encode<()>>(done: Result<T, Refusal>) -> Answer {
+    match done {
+        Ok(value) => ([(CONTENT_TYPE, CBOR)], wire::encode(&value)).into_response(),
+        Err(why) => refuse::refusal(why),
+    }
+}
+
+async fn offer(State(gate): State<Arc<Gate>>) -> Answer {
+    cbor(Ok(gate.counter.offer()))
+}
+
+async fn initiate(State(gate): State<Arc<Gate>>, body: Bytes) -> Answer {
+    cbor(read::<Initiate>(&body).and_then(|initiate| gate.counter.invoice(&initiate)))
+}
+
+async fn open(State(gate): State<Arc<Gate>>, body: Bytes) -> Answer {
+    let payment = match read::<Payment>(&body) {
+        Ok(payment) => payment,
+        Err(why) => return refuse::refusal(why),
+    };
+    // On a task of its own: what the bank was asked is written down even if the buyer goes away.
+    let task = tokio::spawn(async move { gate.counter.pay(payment).await });
+    cbor(task.await.unwrap_or_else(|_| Err(NoReply::Unknown.into_refusal())))
+}
+
+/// The name a signed statement is about, if its signer owns the session.
+async fn owned<T: Statement>(
+    gate: &Gate,
+    signed: Signed<T>,
+    names: impl FnOnce(&T) -> (ChainId, Time),
+) -> Result<SessionName, Refusal> {
+    let verified = signed.verify(gate.counter.network())?;
+    let (chain, at) = names(verified.body());
+    let now = gate.clock.now();
+    if now.since(at) > SKEW || at.since(now) > SKEW {
+        return Err(Refusal::new(Code::Expired, "this was said too long ago, or the clocks differ"));
+    }
+    let name = SessionName::of(chain);
+    let owner = gate.book.with(name, |session, _| (session.chain(), session.buyer())).await;
+    match owner.map_err(NoReply::into_refusal)? {
+        Some(found) if found == (chain, PeerId(verified.signer().0)) => Ok(name),
+        _ => Err(Refusal::new(Code::Unknown, "you have no such session here")),
+    }
+}
+
+async fn view(gate: &Gate, name: SessionName, closing: bool) -> Result<SessionView, Refusal> {
+    let view = gate.book.with(name, |session, closed| {
+        *closed |= closing;
+        let through = session.through();
+        SessionView {
+            chain: session.chain(),
+            units: session.units(),
+            through,
+            cleared: through - session.uncleared(),
+            closed: *closed,
+        }
+    });
+    let gone = || Refusal::new(Code::Unknown, "you have no such session here");
+    view.await.map_err(NoReply::into_refusal)?.ok_or_else(gone)
+}
+
+async fn close(State(gate): State<Arc<Gate>>, body: Bytes) -> Answer {
+    let done = async {
+        let name = owned(&gate, read::<Signed<CloseSession>>(&body)?, |said| (said.chain, said.at)).await?;
+        let view = view(&gate, name, true).await?;
+        gate.clear.notify_one();
+        Ok(view)
+    };
+    cbor(done.await)
+}
+
+async fn session(State(gate): State<Arc<Gate>>, body: Bytes) -> Answer {
+    let done = async {
+        let name = owned(&gate, read::<Signed<AskSession>>(&body)?, |said| (said.chain, said.at)).await?;
+        view(&gate, name, false).await
+    };
+    cbor(done.await)
+}
+
+async fn tip(State(gate): State<Arc<Gate>>, body: Bytes) -> Answer {
+    let said: BringTip = match read(&body) {
+        Ok(said) => said,
+        Err(why) => return refuse::refusal(why),
+    };
+    match gate.book.tip(said.session, &said.tip).await {
+        Ok(Ok(seen)) => cbor(Ok(seen)),
+        Ok(Err(why)) => refuse::response(&refuse::denied(why)),
+        Err(why) => refuse::refusal(why.into_refusal()),
+    }
+}
+
+/// More money for a running answer.
+async fn top_up(State(gate): State<Arc<Gate>>, Path(name): Path<String>, request: Request) -> Answer {
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let digest = request_digest("POST", path, b"");
+    let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let found = credential::find(headers);
+    pay_more(&gate, &name, digest, found).await.unwrap_or_else(|problem| refuse::response(&problem))
+}
+
+async fn pay_more(
+    gate: &Gate,
+    name: &str,
+    digest: [u8; 32],
+    found: Result<Option<credential::Credential>, credential::BadCredential>,
+) -> Result<Answer, PaymentProblem> {
+    let unpaid = || {
+        PaymentProblem::new(problem::PAYMENT_REQUIRED, "send a coupon in Authorization, of as many units as you like")
+    };
+    let coupon = found.map_err(refuse::unreadable)?.ok_or_else(unpaid)?.coupon;
+    let over = || PaymentProblem::new(problem::SESSION_CLOSED, "no such answer is running; nothing was taken");
+    let meter = gate.streams.running(name).ok_or_else(over)?;
+    if meter.session != coupon.session {
+        return Err(PaymentProblem::new(
+            problem::VERIFICATION_FAILED,
+            "pay from the session the answer was begun with; nothing was taken",
+        ));
+    }
+    let purpose = Purpose { request: &digest, key: None };
+    let taken = gate.book.take(&coupon, purpose, |_| Ok(coupon.units)).await.map_err(unavailable)?;
+    let payment = match taken {
+        Ok(Taken::Fresh(payment)) => payment,
+        Ok(Taken::Again(..)) | Err(crate::book::Denied::InProgress) => return Ok(StatusCode::ACCEPTED.into_response()),
+        Err(why) => return Err(refuse::denied(why)),
+    };
+    gate.book.durable(payment.batch).await.map_err(|_| crate::proxy::not_durable())?;
+    if meter.add(payment.entry).is_ok() {
+        return Ok(StatusCode::ACCEPTED.into_response());
+    }
+    let (acks, _) = gate.book.settle(payment.session, &[(payment.entry, 0)], crate::book::NOTHING);
+    let problem = over();
+    Err(acks.first().map_or(problem.clone(), |ack| problem.acknowledging(ack)))
+}
+
+/// The receipts of an answer that has ended.
+async fn receipts(State(gate): State<Arc<Gate>>, Path(name): Path<String>) -> Answer {
+    let unknown = || Refusal::new(Code::Unknown, "no such answer has ended here; while it runs there is no receipt");
+    let acks = gate.streams.receipts(&name).ok_or_else(unknown);
+    cbor(acks.and_then(|acks| Bounded::<_, TOP_UPS_MAX>::new(acks).ok_or_else(unknown)))
+}

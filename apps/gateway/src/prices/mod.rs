@@ -1,0 +1,109 @@
+//! What things cost: read from a file, checked whole, and only then in force.
+
+mod file;
+mod path;
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZeroU32;
+use std::sync::{Arc, RwLock};
+
+use farthing_core::amount::{Amount, Currency, Rate};
+use farthing_coupon::session::WINDOW;
+use farthing_dialects::quote::UnitKind;
+
+pub use file::{PriceError, ROUTES_MAX, read, single};
+pub use path::{BadPath, Pattern, plain};
+
+/// What one route costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Which paths.
+    pub pattern: Pattern,
+    /// Which methods; all if empty.
+    pub methods: Vec<String>,
+    /// What they cost; `None` for nothing.
+    pub price: Option<Price>,
+    /// Requests that one address may make in a second.
+    pub rate: Option<NonZeroU32>,
+    /// Requests that one address may make without paying, in each hour.
+    pub free_tier: u32,
+    /// In words, for the catalogue.
+    pub description: Option<String>,
+}
+
+/// A price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Price {
+    /// What is counted.
+    pub kind: UnitKind,
+    /// What so many of them cost.
+    pub rate: Rate,
+    /// The most that is asked for beforehand, in money; for [`UnitKind::Request`] the price itself.
+    pub max: Amount,
+}
+
+/// All prices, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tariff {
+    /// What one coupon is worth.
+    pub coupon: Amount,
+    /// The service's name.
+    pub name: String,
+    /// The service in words.
+    pub description: String,
+    /// Routes; the first that fits counts, and the last fits everything.
+    pub routes: Vec<Route>,
+}
+
+impl Tariff {
+    /// The route of a request, by its [`plain`] path, with its number.
+    #[must_use]
+    pub fn route(&self, method: &str, path: &str) -> Option<(usize, &Route)> {
+        self.routes.iter().enumerate().find(|(_, route)| route.fits(method, path))
+    }
+
+    /// Its currency.
+    #[must_use]
+    pub const fn currency(&self) -> Currency {
+        self.coupon.currency()
+    }
+}
+
+impl Route {
+    fn fits(&self, method: &str, path: &str) -> bool {
+        (self.methods.is_empty() || self.methods.iter().any(|known| known == method)) && self.pattern.fits(path)
+    }
+}
+
+impl Price {
+    /// How many coupons to ask for.
+    #[must_use]
+    pub fn units(&self, coupon: Amount) -> Option<u32> {
+        let units = u32::try_from(self.max.units_of(coupon)?).ok()?;
+        (1..=WINDOW).contains(&units).then_some(units)
+    }
+}
+
+/// The tariff in force. Readers keep the one they began with.
+#[derive(Debug)]
+pub struct Prices(RwLock<Arc<Tariff>>);
+
+impl Prices {
+    /// A tariff in force from now on.
+    #[must_use]
+    pub fn new(tariff: Tariff) -> Self {
+        Self(RwLock::new(Arc::new(tariff)))
+    }
+
+    /// What is in force now.
+    #[must_use]
+    pub fn now(&self) -> Arc<Tariff> {
+        Arc::clone(&self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Puts another in force.
+    pub fn change(&self, tariff: Tariff) {
+        *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(tariff);
+    }
+}

@@ -1,0 +1,341 @@
+//! From a request to its answer: passing it on, and charging for what came back.
+
+mod headers;
+mod meter;
+mod settle;
+mod stream;
+mod upstream;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use bytes::Bytes;
+use farthing_core::refusal::{Fault, Money, Remedy};
+use farthing_coupon::micro::{Ack, SessionName};
+use farthing_dialects::credential::Form;
+use farthing_dialects::problem::{self, PaymentProblem};
+use farthing_dialects::quote::{Quote, ResponseDigest, UnitKind};
+use farthing_dialects::{names, receipt, x402};
+use farthing_net::http::server::Verbatim;
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
+use hyper::upgrade::OnUpgrade;
+
+use crate::book::{ANSWER_BYTES_MAX, Book, Payment, Stored};
+use crate::refuse;
+
+pub(crate) use meter::Meter;
+pub use meter::TOP_UPS_MAX;
+pub use settle::STREAMS_MAX;
+use settle::Settlement;
+pub(crate) use settle::Streams;
+pub use stream::StreamLimits;
+pub use upstream::{BadUpstream, Upstream, UpstreamError};
+
+/// Passes requests on.
+pub(crate) struct Proxy {
+    pub(crate) upstream: Upstream,
+    pub(crate) book: Arc<Book>,
+    pub(crate) streams: Arc<Streams>,
+    pub(crate) limits: StreamLimits,
+    /// Payments are on disk before the service is asked.
+    pub(crate) durable_first: bool,
+}
+
+/// A request that was paid for.
+pub(crate) struct Paid {
+    pub(crate) payment: Payment,
+    pub(crate) quote: Quote,
+    pub(crate) form: Form,
+}
+
+type Answer = Response<Body>;
+
+impl Proxy {
+    /// Passes a request on for nothing.
+    pub(crate) async fn pass(&self, mut parts: Parts, body: Bytes) -> Answer {
+        let upgrade = take_upgrade(&mut parts);
+        let answer = match self.ask(parts, body, upgrade.is_some()).await {
+            Ok(answer) => answer,
+            Err(why) => return refuse::response(&failed(&why)),
+        };
+        let (mut head, upstream) = answer.into_parts();
+        let theirs = head.extensions.remove::<OnUpgrade>();
+        if let (StatusCode::SWITCHING_PROTOCOLS, Some(ours), Some(theirs)) = (head.status, upgrade, theirs) {
+            let protocol = head.headers.get(axum::http::header::UPGRADE).cloned();
+            tokio::spawn(async move {
+                if let (Ok(ours), Ok(theirs)) = (ours.await, theirs.await) {
+                    let (mut ours, mut theirs) =
+                        (hyper_util::rt::TokioIo::new(ours), hyper_util::rt::TokioIo::new(theirs));
+                    let _ = tokio::io::copy_bidirectional(&mut ours, &mut theirs).await;
+                }
+            });
+            return switching(head.headers, protocol);
+        }
+        headers::strip(&mut head.headers);
+        respond(head.status, head.headers, Body::new(upstream))
+    }
+
+    /// Serves a request that was paid for: whatever happens, the payment is settled.
+    pub(crate) async fn serve(&self, paid: Paid, mut parts: Parts, body: Bytes) -> Answer {
+        if self.durable_first && self.book.durable(paid.payment.batch).await.is_err() {
+            return refuse::response(&not_durable());
+        }
+        let upgrade = take_upgrade(&mut parts);
+        let is_head = parts.method == axum::http::Method::HEAD;
+        let answer = match self.ask(parts, body, upgrade.is_some()).await {
+            Ok(answer) => answer,
+            Err(why) => return self.give_back(&paid, failed(&why)).await,
+        };
+        let (mut head, upstream) = answer.into_parts();
+        if let (StatusCode::SWITCHING_PROTOCOLS, Some(ours)) = (head.status, upgrade) {
+            let Some(theirs) = head.extensions.remove::<OnUpgrade>() else {
+                let why = UpstreamError::Failed("it switched protocols and then did not".into());
+                return self.give_back(&paid, failed(&why)).await;
+            };
+            return self.upgrade(paid, head.headers, ours, theirs).await;
+        }
+        headers::strip(&mut head.headers);
+        headers::private(&mut head.headers);
+        let length = if is_head { Some(0) } else { upstream.size_hint().exact() };
+        let covered = match paid.quote.kind {
+            UnitKind::Request => u64::MAX,
+            UnitKind::Byte => paid.quote.covered_by(paid.payment.entry.units),
+            UnitKind::Second => 0,
+        };
+        match length {
+            Some(length)
+                if length <= ANSWER_BYTES_MAX as u64 && length <= covered && paid.quote.kind != UnitKind::Second =>
+            {
+                self.whole(paid, head.status, head.headers, upstream).await
+            }
+            _ => self.stream(paid, head.status, head.headers, upstream).await,
+        }
+    }
+
+    async fn ask(&self, parts: Parts, body: Bytes, upgrades: bool) -> Result<Response<Incoming>, UpstreamError> {
+        let is_payment = parts.extensions.get::<PaymentAuthorisation>().is_some();
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let mut headers = parts.headers;
+        let protocol = headers.get(axum::http::header::UPGRADE).cloned();
+        headers::to_upstream(&mut headers, self.upstream.authority(), is_payment);
+        if let Some(protocol) = protocol.filter(|_| upgrades) {
+            headers.insert(axum::http::header::CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(axum::http::header::UPGRADE, protocol);
+        }
+        self.upstream.ask(parts.method, path, headers, body).await
+    }
+
+    /// An answer short enough to be held until it is whole, so that its receipt goes in front.
+    async fn whole(&self, paid: Paid, status: StatusCode, mut headers: HeaderMap, upstream: Incoming) -> Answer {
+        let collected = tokio::time::timeout(self.upstream.patience(), upstream.collect()).await;
+        let body = match collected {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(why)) => {
+                let why = UpstreamError::Failed(upstream::deepest(&why));
+                return self.give_back(&paid, failed(&why)).await;
+            }
+            Err(_) => return self.give_back(&paid, failed(&UpstreamError::Slow)).await,
+        };
+        let mut digest = ResponseDigest::new(status.as_u16());
+        digest.update(&body);
+        let Payment { session, entry, .. } = paid.payment;
+        let charged = match paid.quote.kind {
+            _ if status.is_server_error() => 0,
+            UnitKind::Byte => paid.quote.coupons_for(body.len() as u64),
+            UnitKind::Request | UnitKind::Second => entry.units,
+        };
+        let (acks, batch) = self.book.settle(session, &[(entry, charged)], digest.finish());
+        if let Some(batch) = batch
+            && self.book.durable(batch).await.is_err()
+        {
+            return refuse::response(&not_durable());
+        }
+        let stored = Stored { status, headers: headers.clone(), body: Some(body.clone()), acks: acks.clone() };
+        self.book.answered(session, entry.index, Arc::new(stored));
+        if let Some(ack) = acks.first() {
+            receipted(&mut headers, &paid, ack);
+        }
+        respond(status, headers, Body::from(body))
+    }
+
+    /// An answer that is passed on as it comes.
+    async fn stream(&self, paid: Paid, status: StatusCode, mut headers: HeaderMap, upstream: Incoming) -> Answer {
+        let Some(settlement) = self.begin(&paid, status, &headers) else {
+            return self.give_back(&paid, busy()).await;
+        };
+        let whole_or_free = paid.quote.kind == UnitKind::Request;
+        name_stream(&mut headers, &settlement.name);
+        // Where the trailer goes, the length cannot.
+        headers.remove(axum::http::header::CONTENT_LENGTH);
+        headers.insert(axum::http::header::TRAILER, HeaderValue::from_static(names::PAYMENT_RECEIPT));
+        respond(status, headers, stream::metered(upstream, settlement, self.limits, whole_or_free))
+    }
+
+    async fn upgrade(&self, paid: Paid, head: HeaderMap, ours: OnUpgrade, theirs: OnUpgrade) -> Answer {
+        let Some(settlement) = self.begin(&paid, StatusCode::SWITCHING_PROTOCOLS, &HeaderMap::new()) else {
+            return self.give_back(&paid, busy()).await;
+        };
+        let protocol = head.get(axum::http::header::UPGRADE).cloned();
+        let mut answer = switching(head, protocol);
+        name_stream(answer.headers_mut(), &settlement.name);
+        let limits = self.limits;
+        tokio::spawn(async move {
+            if let (Ok(ours), Ok(theirs)) = (ours.await, theirs.await) {
+                stream::carry(ours, theirs, settlement, limits).await;
+            }
+        });
+        answer
+    }
+
+    fn begin(&self, paid: &Paid, status: StatusCode, headers: &HeaderMap) -> Option<Settlement> {
+        let Payment { session, entry, .. } = paid.payment;
+        let meter = Arc::new(Meter::new(paid.quote.clone(), session, entry));
+        let name = self.streams.begin(&meter)?;
+        Some(Settlement {
+            book: Arc::clone(&self.book),
+            streams: Arc::clone(&self.streams),
+            name,
+            meter,
+            digest: ResponseDigest::new(status.as_u16()),
+            status,
+            headers: headers.clone(),
+            failed: status.is_server_error(),
+            settled: false,
+        })
+    }
+
+    /// The service failed: nothing is charged, and the problem says so under the seller's MAC.
+    pub(crate) async fn give_back(&self, paid: &Paid, problem: PaymentProblem) -> Answer {
+        let Payment { session, entry, .. } = paid.payment;
+        let (acks, batch) = self.book.settle(session, &[(entry, 0)], crate::book::NOTHING);
+        metrics::counter!("farthing_gateway_given_back_total").increment(1);
+        if let Some(batch) = batch
+            && self.book.durable(batch).await.is_err()
+        {
+            return refuse::response(&not_durable());
+        }
+        let problem = acks.first().map_or(problem.clone(), |ack| problem.acknowledging(ack));
+        let answer = refuse::response(&problem);
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let stored =
+            Stored { status: answer.status(), headers: answer.headers().clone(), body: Some(body.into()), acks };
+        self.book.answered(session, entry.index, Arc::new(stored));
+        answer
+    }
+}
+
+/// Marks a request whose `Authorization` header was the payment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PaymentAuthorisation;
+
+fn take_upgrade(parts: &mut Parts) -> Option<OnUpgrade> {
+    let upgrade = parts.extensions.remove::<OnUpgrade>();
+    upgrade.filter(|_| headers::wants_upgrade(&parts.headers))
+}
+
+fn switching(mut headers: HeaderMap, protocol: Option<HeaderValue>) -> Answer {
+    headers::strip(&mut headers);
+    headers.insert(axum::http::header::CONNECTION, HeaderValue::from_static("upgrade"));
+    if let Some(protocol) = protocol {
+        headers.insert(axum::http::header::UPGRADE, protocol);
+    }
+    respond(StatusCode::SWITCHING_PROTOCOLS, headers, Body::empty())
+}
+
+fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Answer {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    *answer.headers_mut() = headers;
+    answer.extensions_mut().insert(Verbatim);
+    answer
+}
+
+fn name_stream(headers: &mut HeaderMap, name: &str) {
+    if let Ok(name) = HeaderValue::from_str(name) {
+        headers.insert(names::STREAM, name);
+    }
+}
+
+/// Puts the receipt on an answer, in the words in which the payment came.
+fn receipted(headers: &mut HeaderMap, paid: &Paid, ack: &Ack) {
+    let Payment { session, unit, .. } = paid.payment;
+    let micros = unit.as_micros().saturating_mul(u64::from(ack.charged));
+    receipt_for(headers, &paid.form, session, ack, paid.quote.network, micros);
+}
+
+/// The same, for an answer that is given again.
+pub(crate) fn receipt_for(
+    headers: &mut HeaderMap,
+    form: &Form,
+    session: SessionName,
+    ack: &Ack,
+    network: farthing_core::id::NetworkId,
+    micros: u64,
+) {
+    let settled = || x402::SettleResponse::settled(network, session, ack, micros).header();
+    let now = farthing_driver::Clock::now(&farthing_driver::SystemClock);
+    let (name, value) = match form {
+        Form::Compact => (names::PAYMENT_RECEIPT, receipt::compact(ack)),
+        Form::Full(_) => (names::PAYMENT_RECEIPT, receipt::full(session, ack, now)),
+        Form::X402V2(_) => (names::PAYMENT_RESPONSE, settled()),
+        Form::X402V1 => (names::X_PAYMENT_RESPONSE, settled()),
+    };
+    if let Ok(value) = HeaderValue::try_from(value) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+/// An answer that was given before, once more.
+pub(crate) fn again(
+    stored: &Stored,
+    form: &Form,
+    session: SessionName,
+    ack: Option<&Ack>,
+    network: farthing_core::id::NetworkId,
+    unit: u64,
+) -> Answer {
+    let Some(body) = &stored.body else {
+        let problem = PaymentProblem::new(
+            problem::REPLAYED,
+            "this payment was used, and its answer is no longer kept: pay again for another",
+        );
+        let problem = PaymentProblem { money: Money::MovedBefore, ..problem };
+        let ack = ack.or(stored.acks.first());
+        return refuse::response(&ack.map_or(problem.clone(), |ack| problem.acknowledging(ack)));
+    };
+    let mut answer = respond(stored.status, stored.headers.clone(), Body::from(body.clone()));
+    answer.headers_mut().insert(names::REPEATED, HeaderValue::from_static("true"));
+    if let Some(ack) = ack.or(stored.acks.first()) {
+        let micros = unit.saturating_mul(u64::from(ack.charged));
+        receipt_for(answer.headers_mut(), form, session, ack, network, micros);
+    }
+    answer
+}
+
+fn failed(why: &UpstreamError) -> PaymentProblem {
+    let kind = match why {
+        UpstreamError::Failed(_) => problem::UPSTREAM_FAILED,
+        UpstreamError::Slow => problem::UPSTREAM_SLOW,
+    };
+    tracing::info!(%why, "the service failed");
+    let problem =
+        PaymentProblem::new(kind, format!("{}; nothing was charged: try again later", kind.title.to_lowercase()));
+    PaymentProblem { fault: Fault::Third, remedy: Remedy::Again, ..problem }
+}
+
+pub(crate) fn not_durable() -> PaymentProblem {
+    let problem = PaymentProblem::new(
+        problem::NOT_DURABLE,
+        "the gateway cannot write payments down: send the very same request again later",
+    );
+    PaymentProblem { fault: Fault::Us, money: Money::Unknown, remedy: Remedy::Again, ..problem }
+}
+
+fn busy() -> PaymentProblem {
+    let problem =
+        PaymentProblem::new(problem::RATE, "too many answers are running; nothing was charged: try again later");
+    PaymentProblem { fault: Fault::Us, remedy: Remedy::Again, ..problem }
+}

@@ -1,0 +1,110 @@
+//! The end of a running answer: what it cost, and where its receipts are found.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use axum::http::StatusCode;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use farthing_coupon::micro::Ack;
+use farthing_dialects::quote::ResponseDigest;
+
+use super::meter::Meter;
+use crate::book::{Book, Stored, lock};
+
+/// Receipts of streamed answers kept for those who ask.
+const RECEIPTS_MAX: usize = 65_536;
+/// Answers that run at once.
+pub const STREAMS_MAX: usize = 65_536;
+
+/// Answers that are running, and the receipts of those that have ended.
+#[derive(Debug, Default)]
+pub(crate) struct Streams(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    running: HashMap<String, Arc<Meter>>,
+    receipts: HashMap<String, Vec<Ack>>,
+    ended: VecDeque<String>,
+}
+
+impl Streams {
+    /// Names a running answer; `None` where too many run.
+    pub(crate) fn begin(&self, meter: &Arc<Meter>) -> Option<String> {
+        let mut name = [0; 16];
+        getrandom::fill(&mut name).ok()?;
+        let name = URL_SAFE_NO_PAD.encode(name);
+        let mut inner = lock(&self.0);
+        if inner.running.len() >= STREAMS_MAX {
+            return None;
+        }
+        inner.running.insert(name.clone(), Arc::clone(meter));
+        Some(name)
+    }
+
+    pub(crate) fn running(&self, name: &str) -> Option<Arc<Meter>> {
+        lock(&self.0).running.get(name).cloned()
+    }
+
+    /// The receipts of an answer that has ended.
+    pub(crate) fn receipts(&self, name: &str) -> Option<Vec<Ack>> {
+        lock(&self.0).receipts.get(name).cloned()
+    }
+
+    /// How many run.
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.0).running.len()
+    }
+
+    fn end(&self, name: &str, acks: Vec<Ack>) {
+        let mut inner = lock(&self.0);
+        inner.running.remove(name);
+        if inner.ended.len() >= RECEIPTS_MAX
+            && let Some(oldest) = inner.ended.pop_front()
+        {
+            inner.receipts.remove(&oldest);
+        }
+        inner.receipts.insert(name.to_owned(), acks);
+        inner.ended.push_back(name.to_owned());
+    }
+}
+
+/// Settles a running answer once, at the latest when it is dropped.
+pub(super) struct Settlement {
+    pub(super) book: Arc<Book>,
+    pub(super) streams: Arc<Streams>,
+    pub(super) name: String,
+    pub(super) meter: Arc<Meter>,
+    pub(super) digest: ResponseDigest,
+    pub(super) status: StatusCode,
+    pub(super) headers: axum::http::HeaderMap,
+    /// The service failed: nothing is charged.
+    pub(super) failed: bool,
+    pub(super) settled: bool,
+}
+
+impl Settlement {
+    /// Settles it, and gives the receipts and the batch that must be on disk before they leave.
+    pub(super) fn settle(&mut self, free: bool) -> (Vec<Ack>, Option<u64>) {
+        self.settled = true;
+        let used = self.meter.end(free || self.failed);
+        let (acks, batch) = self.book.settle(self.meter.session, &used, self.digest.finish());
+        let stored =
+            Stored { status: self.status, headers: std::mem::take(&mut self.headers), body: None, acks: acks.clone() };
+        let stored = Arc::new(stored);
+        for (paid, _) in &used {
+            self.book.answered(self.meter.session, paid.index, Arc::clone(&stored));
+        }
+        self.streams.end(&self.name, acks.clone());
+        (acks, batch)
+    }
+}
+
+impl Drop for Settlement {
+    /// The client went away: what was sent until then is charged.
+    fn drop(&mut self) {
+        if !self.settled {
+            self.settle(false);
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! Starting a gateway, keeping it running, stopping it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use farthing_core::amount::{Amount, Currency};
+use farthing_core::id::{NetworkId, PeerId};
+use farthing_core::seal::SealKey;
+use farthing_core::sign::SecretKey;
+use farthing_core::time::Span;
+use farthing_coupon::seller::{Seller, Terms};
+use farthing_dialects::quote::ChallengeKey;
+use farthing_driver::{Clock, Driver, DriverHandle, NoReply, NoRole, OsEntropy};
+use farthing_ledger::StoreFault;
+use farthing_net::http::endpoint::Endpoint;
+use farthing_net::http::server::{BindError, Limits, Server, ServerConfig, Tls};
+use farthing_store::{SqliteOptions, SqliteStore, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use crate::acquirer::Acquirer;
+use crate::book::{Book, Room};
+use crate::clearing::{ClearError, ClearWhen, Cleared, Clearer};
+use crate::counter::Counter;
+use crate::gate::Gate;
+use crate::guests::Guests;
+use crate::pages;
+use crate::prices::{self, PriceError, Prices, Tariff};
+use crate::proxy::{Proxy, StreamLimits, Streams, Upstream};
+use crate::report::tables;
+
+/// How long a quote holds.
+pub const QUOTE_LIFE: Span = Span::from_secs(300);
+/// How long the service is waited for.
+pub const UPSTREAM_TIME: Duration = Duration::from_secs(25);
+/// The longest body of a request. It is read whole before a payment is taken for it, since the
+/// payment is bound to it.
+pub const BODY_BYTES_MAX: usize = 16 << 20;
+/// How often the price file is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often purchases without an answer are asked about again, and old ones forgotten.
+const TIDY_EVERY: Duration = Duration::from_secs(30);
+
+/// When an accepted payment is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Before the service is asked: nothing can be lost. Many payments share a sync of the disk.
+    Each,
+    /// At most so much later. After a crash the coupons of that time could be spent here again.
+    Every(Duration),
+}
+
+impl Durability {
+    /// What may be lost when the machine fails, in a sentence.
+    #[must_use]
+    pub fn exposure(self, price: Amount) -> String {
+        match self {
+            Self::Each => "every payment is on disk before the service is asked: a crash loses nothing".to_owned(),
+            Self::Every(time) => format!(
+                "payments are on disk at most {} ms later: a crash loses at most what was taken in that time, {price} for each 1 coupon",
+                time.as_millis()
+            ),
+        }
+    }
+}
+
+/// Where prices come from.
+#[derive(Clone, Debug)]
+pub enum PriceSource {
+    /// Given, and never changed.
+    Fixed(Tariff),
+    /// A file, looked at again and again.
+    File(PathBuf),
+}
+
+/// The keys of a gateway.
+pub struct Keys {
+    /// Grows the key that signs invoices: the account that is paid.
+    pub identity: [u8; 32],
+    /// Grows the keys of sessions and quotes. The same after a restart, or open purchases are lost.
+    pub secret: [u8; 32],
+}
+
+/// The bank of a gateway.
+#[derive(Clone)]
+pub struct Bank {
+    /// Its network.
+    pub network: NetworkId,
+    /// The key that signs its statements.
+    pub key: PeerId,
+    /// What it keeps.
+    pub currency: Currency,
+    /// Its address, for buyers.
+    pub address: String,
+    /// The way to it.
+    pub acquirer: Arc<dyn Acquirer>,
+}
+
+/// How a gateway runs.
+pub struct Config {
+    /// The service behind it, such as `http://127.0.0.1:8000`.
+    pub upstream: String,
+    /// Where to listen, and how connections are protected.
+    pub listen: SocketAddr,
+    /// How connections are protected.
+    pub tls: Tls,
+    /// What strangers may use up.
+    pub limits: Limits,
+    /// The folder for its records.
+    pub home: PathBuf,
+    /// What things cost.
+    pub prices: PriceSource,
+    /// When a payment is on disk.
+    pub durability: Durability,
+    /// When to clear.
+    pub clear: ClearWhen,
+    /// How much is kept in memory.
+    pub room: Room,
+    /// How running answers are kept within bounds.
+    pub streams: StreamLimits,
+    /// How long the service is waited for; less than [`Limits::request_time`].
+    pub patience: Duration,
+    /// How long a quote holds.
+    pub quote_life: Span,
+    /// What it insists on when sessions are opened.
+    pub terms: Terms,
+}
+
+impl Config {
+    /// The usual settings.
+    #[must_use]
+    pub fn new(upstream: String, listen: SocketAddr, home: PathBuf, prices: PriceSource) -> Self {
+        Self {
+            upstream,
+            listen,
+            tls: Tls::PlainLoopbackOnly,
+            limits: limits(),
+            home,
+            prices,
+            durability: Durability::Each,
+            clear: ClearWhen::default(),
+            room: Room::default(),
+            streams: StreamLimits::default(),
+            patience: UPSTREAM_TIME,
+            quote_life: QUOTE_LIFE,
+            terms: Terms::default(),
+        }
+    }
+}
+
+/// What strangers may use up of a gateway: more than of a bank, since they pay.
+#[must_use]
+pub fn limits() -> Limits {
+    const RATE: std::num::NonZeroU32 = std::num::NonZeroU32::new(1_000_000).unwrap();
+    Limits {
+        connections: 8_192,
+        connections_per_address: 4_096,
+        requests: 8_192,
+        requests_per_address: 4_096,
+        rate_per_address: RATE,
+        burst_per_address: RATE,
+        body_bytes: BODY_BYTES_MAX,
+        ..Limits::default()
+    }
+}
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The service's address is none.
+    #[error(transparent)]
+    Upstream(#[from] crate::BadUpstream),
+    /// The prices make no sense.
+    #[error(transparent)]
+    Prices(#[from] PriceError),
+    /// The records cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// They cannot be read.
+    #[error(transparent)]
+    Fault(#[from] StoreFault),
+    /// They did not answer.
+    #[error(transparent)]
+    NoReply(#[from] NoReply),
+    /// The port is not to be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The folder cannot be made.
+    #[error("the folder for the gateway's records cannot be made: {0}")]
+    Folder(std::io::Error),
+}
+
+/// Where the records of a gateway are.
+#[must_use]
+pub fn records_in(home: &Path) -> PathBuf {
+    home.join("gateway.sqlite")
+}
+
+/// A gateway that has its port and is not serving yet.
+pub struct Gateway {
+    server: Server,
+    gate: Arc<Gate>,
+    clearer: Arc<Clearer>,
+    handle: DriverHandle,
+    durability: Durability,
+    source: PriceSource,
+    currency: Currency,
+}
+
+impl Gateway {
+    /// Opens the records, checks the prices, takes the port.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(config: Config, keys: &Keys, bank: Bank, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let tariff = match &config.prices {
+            PriceSource::Fixed(tariff) => tariff.clone(),
+            PriceSource::File(path) => prices::read(path, bank.currency)?,
+        };
+        let upstream = Upstream::new(&config.upstream, config.patience)?;
+        make_folder(&config.home).map_err(StartError::Folder)?;
+        let store = SqliteStore::open(records_in(&config.home), &tables(), &SqliteOptions { max_bytes: None })?;
+        let driver =
+            farthing_driver::Config { check_workers: 1, tick_every: None, ..farthing_driver::Config::default() };
+        let handle = Driver::start(Arc::new(NoRole), store, Shared(Arc::clone(&clock)), OsEntropy, driver)?;
+        let book = Arc::new(Book::new(handle.clone(), Arc::clone(&clock), config.room));
+        let seller = Seller {
+            key: SecretKey::from_seed(&keys.identity),
+            seal: SealKey::from_seed(&blake3::derive_key("farthing/v1/gateway/sessions", &keys.secret)),
+            network: bank.network,
+            bank: bank.key,
+            terms: config.terms,
+        };
+        let sale = (tariff.coupon, words(&tariff));
+        let counter =
+            Counter::new(seller, bank.address, Arc::clone(&bank.acquirer), Arc::clone(&book), Arc::clone(&clock), sale);
+        let counter = counter.await?;
+        let streams = Arc::new(Streams::default());
+        let clear = Arc::new(tokio::sync::Notify::new());
+        let proxy = Proxy {
+            upstream,
+            book: Arc::clone(&book),
+            streams: Arc::clone(&streams),
+            limits: config.streams,
+            durable_first: config.durability == Durability::Each,
+        };
+        let clearer = Clearer {
+            book: Arc::clone(&book),
+            acquirer: bank.acquirer,
+            clock: Arc::clone(&clock),
+            when: config.clear,
+            wanted: Arc::clone(&clear),
+            zero: bank.currency.zero(),
+        };
+        let gate = Gate {
+            prices: Prices::new(tariff),
+            book,
+            counter,
+            proxy,
+            streams,
+            key: ChallengeKey::derive(&keys.secret),
+            guests: Guests::default(),
+            clock,
+            quote_life: config.quote_life,
+            clear,
+        };
+        let server =
+            Server::bind(ServerConfig { listen: config.listen, tls: config.tls, limits: config.limits }).await?;
+        Ok(Self {
+            server,
+            gate: Arc::new(gate),
+            clearer: Arc::new(clearer),
+            handle,
+            durability: config.durability,
+            source: config.prices,
+            currency: bank.currency,
+        })
+    }
+
+    /// How clients name it.
+    ///
+    /// # Errors
+    /// None in practice: an address always makes an endpoint.
+    pub fn endpoint(&self) -> Result<Endpoint, farthing_net::http::endpoint::EndpointError> {
+        self.server.endpoint()
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// What may be lost when the machine fails.
+    #[must_use]
+    pub fn exposure(&self) -> String {
+        self.durability.exposure(self.gate.prices.now().coupon)
+    }
+
+    /// A way to reload prices and to clear while it runs.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        Control {
+            gate: Arc::clone(&self.gate),
+            clearer: Arc::clone(&self.clearer),
+            source: self.source.clone(),
+            currency: self.currency,
+        }
+    }
+
+    /// Serves until `stop` is done; then clears what was taken, if the bank answers, and lets go of
+    /// the records.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send) {
+        let control = self.control();
+        let stopping = CancellationToken::new();
+        let gather = match self.durability {
+            Durability::Each => Duration::ZERO,
+            Durability::Every(time) => time,
+        };
+        let book = Arc::clone(&self.gate.book);
+        let keeping = tokio::spawn(book.keep(gather, stopping.clone().cancelled_owned()));
+        let (clearer, token) = (Arc::clone(&self.clearer), stopping.clone());
+        let clearing = tokio::spawn(async move { clearer.keep(token.cancelled_owned()).await });
+        let token = stopping.clone();
+        let watching = tokio::spawn(async move {
+            tokio::select! {
+                () = token.cancelled() => {}
+                ((), ()) = async { tokio::join!(control.watch(), control.tidy()) } => {}
+            }
+        });
+        self.server.serve(pages::router(Arc::clone(&self.gate)), stop).await;
+        if let Err(why) = self.clearer.clear().await {
+            tracing::warn!(%why, "not all is cleared: the next start goes on with it");
+        }
+        stopping.cancel();
+        let _ = tokio::join!(keeping, clearing, watching);
+        self.handle.stop().await;
+    }
+}
+
+/// What can be done with a gateway that runs.
+#[derive(Clone)]
+pub struct Control {
+    gate: Arc<Gate>,
+    clearer: Arc<Clearer>,
+    source: PriceSource,
+    currency: Currency,
+}
+
+impl Control {
+    /// Reads the price file again. If it makes no sense the prices before stay in force.
+    ///
+    /// # Errors
+    /// [`StartError::Prices`] or [`StartError::NoReply`].
+    pub async fn reload(&self) -> Result<(), StartError> {
+        let PriceSource::File(path) = &self.source else { return Ok(()) };
+        let tariff = prices::read(path, self.currency)?;
+        self.gate.counter.sell((tariff.coupon, words(&tariff))).await?;
+        self.gate.guests.forget();
+        self.gate.prices.change(tariff);
+        Ok(())
+    }
+
+    /// Clears now.
+    ///
+    /// # Errors
+    /// [`ClearError`].
+    pub async fn clear(&self) -> Result<Cleared, ClearError> {
+        self.clearer.clear().await
+    }
+
+    /// How many sessions are in memory, and how many answers run.
+    #[must_use]
+    pub fn load(&self) -> (usize, usize) {
+        (self.gate.book.in_memory(), self.gate.streams.count())
+    }
+
+    /// Reloads when the file changes.
+    async fn watch(&self) {
+        let PriceSource::File(path) = &self.source else { return std::future::pending().await };
+        let mut seen = modified(path);
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let now = modified(path);
+            if now == seen {
+                continue;
+            }
+            seen = now;
+            match self.reload().await {
+                Ok(()) => tracing::info!("new prices are in force"),
+                Err(why) => tracing::error!(%why, "the old prices stay in force"),
+            }
+        }
+    }
+
+    async fn tidy(&self) {
+        loop {
+            if let Err(why) = self.gate.counter.tidy().await {
+                tracing::warn!(%why, "purchases in progress cannot be looked at");
+            }
+            let (sessions, streams) = self.load();
+            metrics::gauge!("farthing_gateway_sessions_in_memory").set(sessions as f64);
+            metrics::gauge!("farthing_gateway_streams").set(streams as f64);
+            tokio::time::sleep(TIDY_EVERY).await;
+        }
+    }
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|data| data.modified()).ok()
+}
+
+fn words(tariff: &Tariff) -> String {
+    if tariff.name.is_empty() { "requests to a paid service".to_owned() } else { tariff.name.clone() }
+}
+
+/// A folder that only its owner may enter.
+fn make_folder(path: &Path) -> Result<(), std::io::Error> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// A clock in common.
+struct Shared(Arc<dyn Clock>);
+
+impl Clock for Shared {
+    fn now(&self) -> farthing_core::time::Time {
+        self.0.now()
+    }
+}
