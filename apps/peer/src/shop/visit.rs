@@ -1,5 +1,7 @@
 //! The seller's end of a visit, one struct for each state that sells.
 
+use std::future::{Future, ready};
+use std::pin::pin;
 use std::sync::Arc;
 
 use farthing_core::id::{OrderId, PeerId};
@@ -8,6 +10,7 @@ use farthing_core::refusal::{Code, Fault, Money, Refusal};
 use farthing_driver::Clock;
 use farthing_net::content::PIECE_BYTES;
 use farthing_netpay::messages::Visit;
+use futures::future::{Either, maybe_done};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -194,7 +197,7 @@ impl Quoted {
             };
             check_piece(&self.item, piece).map_err(TalkError::Refused)?;
             let reading = house.desk.read(&self.item, piece).await.map_err(TalkError::Refused)?;
-            hand_out(line, reading, piece, sold).await.map_err(|close| match close {
+            hand_out(line, reading, piece, sold, ready(Ok(()))).await.map_err(|close| match close {
                 Close::Ours(refusal) => TalkError::Refused(refusal),
                 Close::Theirs(why) => why,
             })?;
@@ -255,11 +258,18 @@ impl<E: Earn> Counter<E> {
                 () = self.seat.evicted() => return Err(TalkError::Gone.into()),
                 ask = line.ask(house.deadlines.idle) => ask?,
             };
-            let (reading, piece) = match ask {
-                Ask::Pay(payment) => (self.sell(house, payment).await?, payment.piece),
+            let (reading, piece, paid) = match ask {
+                Ask::Pay(payment) => {
+                    let reading = self.sell(house, payment).await?;
+                    (reading, payment.piece, Either::Left(self.earning.persist()))
+                }
                 Ask::Again(piece) => {
                     self.seat.again(self.earning.through(), piece).map_err(TalkError::Refused)?;
-                    (house.desk.read(&self.item, piece).await.map_err(Close::Ours)?, piece)
+                    (
+                        house.desk.read(&self.item, piece).await.map_err(Close::Ours)?,
+                        piece,
+                        Either::Right(ready(Ok(()))),
+                    )
                 }
                 Ask::Extend(reserve) => {
                     self.earning.extend(reserve).await.map_err(TalkError::Refused)?;
@@ -271,13 +281,13 @@ impl<E: Earn> Counter<E> {
             };
             tokio::select! {
                 () = self.seat.evicted() => return Err(TalkError::Gone.into()),
-                done = hand_out(line, reading, piece, sold) => done?,
+                done = hand_out(line, reading, piece, sold, paid) => done?,
             }
         }
     }
 
-    /// Takes the payment for a piece. The piece is read while the payment is written down; it is
-    /// paid for once both are done, and not before the file has been looked at.
+    /// Counts the payment for a piece, not before its file has been looked at. The caller has it
+    /// written down while the piece is read and sent, all but its end.
     async fn sell<T: Till>(&mut self, house: &House<T>, payment: PayFor) -> Result<Reading, Close> {
         let PayFor { pay, piece } = payment;
         check_piece(&self.item, piece).map_err(TalkError::Refused)?;
@@ -288,7 +298,6 @@ impl<E: Earn> Counter<E> {
         }
         self.earning.on_pay(&pay, piece).map_err(TalkError::Refused)?;
         self.seat.note(self.earning.through(), piece);
-        self.earning.persist().await.map_err(Close::Ours)?;
         Ok(reading)
     }
 
@@ -323,16 +332,29 @@ async fn failed(reading: Reading, money: Money) -> Refusal {
     }
 }
 
-async fn hand_out<S>(line: &mut Line<S>, reading: Reading, piece: u64, sold: &mut Sold) -> Result<(), Close>
+/// Sends a piece, whole only once `paid` is done, which goes on meanwhile.
+async fn hand_out<S>(
+    line: &mut Line<S>,
+    reading: Reading,
+    piece: u64,
+    sold: &mut Sold,
+    paid: impl Future<Output = Result<(), Refusal>>,
+) -> Result<(), Close>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
+    let mut paid = pin!(maybe_done(paid));
+    let _ = futures::poll!(paid.as_mut()); // Begins it; the piece may still be on its way from the disk.
     let encoded = match reading.piece.await {
         Ok(Ok(encoded)) => encoded,
         Ok(Err(why)) => return Err(Close::Ours(unreadable(&why).money(Money::MovedBefore))),
         Err(_) => return Err(Close::Ours(closing().money(Money::MovedBefore))),
     };
-    line.hand_out(piece, encoded.bytes()).await?;
+    let paid = async {
+        paid.as_mut().await;
+        paid.take_output().unwrap_or(Ok(())).map_err(Close::Ours)
+    };
+    line.hand_out(piece, encoded.bytes(), paid).await?;
     sold.pieces += 1;
     sold.bytes += encoded.bytes().len() as u64;
     Ok(())

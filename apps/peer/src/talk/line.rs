@@ -7,7 +7,7 @@ use farthing_core::meter::{self, Op};
 use farthing_core::refusal::Refusal;
 use farthing_core::wire::{self, Wire};
 use farthing_net::content::deceives;
-use farthing_net::frame::{FRAME_BYTES_MAX, FrameReader, FrameWriter, HEADER_BYTES, within};
+use farthing_net::frame::{FRAME_BYTES_MAX, FrameError, FrameReader, FrameWriter, HEADER_BYTES, within};
 use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
 
 use super::messages::{Answer, Ask};
@@ -16,6 +16,10 @@ use super::{ASK_BYTES_MAX, DETAIL_MAX, TalkError};
 /// How long a side that has said its last word waits for the other to hang up, so that the word is
 /// not lost with the stream.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How much of a piece is held back until its payment is on the disk: the last group of bytes that
+/// can be checked by itself.
+pub const HELD_BACK: usize = 16 << 10;
 
 /// Both directions of a stream. What is sent is counted by the meter.
 #[derive(Debug)]
@@ -57,12 +61,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         self.put(&[&[&wire::encode(first)], &[&wire::encode(second)]]).await
     }
 
-    /// Hands out a piece: its number, then the piece as it is.
+    /// Hands out a piece: its number, then the piece as it is. Its end, without which nothing of
+    /// the piece's last [`HELD_BACK`] bytes can be checked or used, leaves only once `paid` is done.
     ///
     /// # Errors
-    /// [`TalkError::Frame`].
-    pub async fn hand_out(&mut self, piece: u64, encoded: &[u8]) -> Result<(), TalkError> {
-        self.put(&[&[&wire::encode(&Answer::Piece(piece))], &[encoded]]).await
+    /// [`TalkError::Frame`], and what `paid` failed with.
+    pub async fn hand_out<E: From<TalkError>>(
+        &mut self,
+        piece: u64,
+        encoded: &[u8],
+        paid: impl Future<Output = Result<(), E>>,
+    ) -> Result<(), E> {
+        let number = wire::encode(&Answer::Piece(piece));
+        let writer = &mut self.writer;
+        let mut refused = None;
+        let written = within(self.write_time, async {
+            writer.feed(&number).await?;
+            let paid = async { paid.await.map_err(|why| refused = Some(why)).map_err(|()| FrameError::Closed) };
+            writer.feed_held(encoded, HELD_BACK, paid).await
+        })
+        .await;
+        if let Some(why) = refused {
+            return Err(why);
+        }
+        written.map_err(TalkError::from)?;
+        meter::count(Op::Message, 2);
+        meter::count(Op::Byte, (number.len() + encoded.len() + 2 * HEADER_BYTES) as u64);
+        Ok(())
     }
 
     async fn put(&mut self, frames: &[&[&[u8]]]) -> Result<(), TalkError> {
@@ -154,7 +179,7 @@ mod tests {
         let (near, far) = tokio::io::duplex(1 << 16);
         let time = Duration::from_secs(5);
         let (mut buyer, mut seller) = (Line::of_buyer(near, time), Line::of_seller(far, time));
-        buyer.hand_out(0, &[0; ASK_BYTES_MAX + 1]).await.unwrap();
+        buyer.hand_out(0, &[0; ASK_BYTES_MAX + 1], async { Ok::<(), TalkError>(()) }).await.unwrap();
         assert!(seller.frame(time).await.is_ok(), "the number of the piece is short");
         assert!(matches!(
             seller.ask(time).await,

@@ -35,7 +35,7 @@ pub(crate) mod testing;
 use std::time::Duration;
 
 pub use error::TalkError;
-pub use line::Line;
+pub use line::{HELD_BACK, Line};
 pub use metered::{Metered, metered};
 
 /// The versions of the dialogue spoken here, the best first.

@@ -134,3 +134,32 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn a_frame_held_back_is_not_whole_before_what_it_waits_for_is_done() {
+    let (near, far) = tokio::io::duplex(1 << 16);
+    let (mut writer, mut reader) = (FrameWriter::new(near), FrameReader::new(far));
+    let (done, ready) = tokio::sync::oneshot::channel::<()>();
+    let payload = vec![7; 20_000];
+    let write = writer.feed_held(&payload, 16_384, async { ready.await.map_err(|_| FrameError::Closed) });
+    let read = async {
+        let early = tokio::time::timeout(std::time::Duration::from_millis(50), reader.next()).await;
+        assert!(early.is_err(), "the frame was whole too early");
+        done.send(()).unwrap();
+        reader.next().await.unwrap().unwrap()
+    };
+    let (written, frame) = tokio::join!(write, read);
+    written.unwrap();
+    assert_eq!(frame.as_ref(), payload);
+}
+
+#[tokio::test]
+async fn a_frame_whose_condition_failed_is_never_finished_nor_followed() {
+    let (near, far) = tokio::io::duplex(1 << 16);
+    let (mut writer, mut reader) = (FrameWriter::new(near), FrameReader::new(far));
+    let failed = writer.feed_held(&[7; 100], 10, async { Err::<(), _>(FrameError::Closed) }).await;
+    assert!(failed.is_err());
+    assert!(writer.feed(&[1]).await.is_err());
+    drop(writer);
+    assert!(matches!(reader.next().await, Err(FrameError::Truncated)));
+}

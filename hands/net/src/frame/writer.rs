@@ -70,6 +70,42 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         Ok(())
     }
 
+    /// Writes one frame out, but its last `held` bytes only once `ready` is done; both go on beside
+    /// each other. A peer cannot use a frame that is not whole, so what must happen before it is
+    /// delivered costs no time of its own.
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed), and what `ready` failed with; the frame was then never finished and
+    /// the stream can only be dropped.
+    pub async fn feed_held<E: From<FrameError>>(
+        &mut self,
+        payload: &[u8],
+        held: usize,
+        ready: impl Future<Output = Result<(), E>>,
+    ) -> Result<(), E> {
+        let bytes = payload.len();
+        let prefix = u32::try_from(bytes).ok().filter(|_| bytes <= self.max);
+        let prefix = prefix.ok_or(FrameError::TooLong { bytes, max: self.max })?;
+        self.begin()?;
+        self.gathered.put_u32(prefix);
+        let (now, later) = payload.split_at(bytes.saturating_sub(held));
+        let begin = async {
+            self.to.write_all_buf(&mut self.gathered).await?;
+            self.to.write_all(now).await?;
+            self.to.flush().await
+        };
+        let (begun, ready) = tokio::join!(begin, ready);
+        begun.map_err(FrameError::from)?;
+        ready?;
+        let finish = async {
+            self.to.write_all(later).await?;
+            self.to.flush().await
+        };
+        finish.await.map_err(FrameError::from)?;
+        self.torn = false;
+        Ok(())
+    }
+
     /// Writes out everything fed so far.
     ///
     /// # Errors
