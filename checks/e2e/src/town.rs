@@ -123,6 +123,15 @@ impl Town {
         assert!(done.is_good(), "{done}");
     }
 
+    /// The number of the bank's process.
+    ///
+    /// # Panics
+    /// When the bank is not open.
+    #[must_use]
+    pub fn bank_id(&self) -> u32 {
+        self.bank.as_ref().expect("an open bank").id()
+    }
+
     /// Hands the bank's process out; it is the caller's now.
     pub fn take_bank(&mut self) -> Option<Process> {
         self.bank.take()

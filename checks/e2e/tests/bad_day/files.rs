@@ -104,6 +104,31 @@ fn a_wallet_is_open_in_one_process_at_a_time() {
 }
 
 #[test]
+fn of_several_purchases_at_once_from_one_wallet_each_is_made_or_refused_whole() {
+    let goods = Goods::of_pieces(&[6]);
+    let (ware, pieces) = (&goods.0[0], goods.0[0].pieces());
+    let town = Town::open(Way::Plain);
+    let ada = town.seller("ada", &goods);
+    let cleo = town.person("cleo", "1");
+    let content = town.content(&cleo, ware, 1);
+    let folders = ["one", "two", "three", "four"];
+    let running: Vec<_> = folders.iter().map(|folder| cleo.start(&["buy", &content, "--out", folder])).collect();
+    let mut made = 0;
+    for (folder, done) in folders.iter().zip(running.into_iter().map(farthing_e2e::Process::wait)) {
+        let there = ware.is_at(&cleo.path().join(folder).join(&ware.name));
+        assert_eq!(there, done.is_good(), "{done}");
+        if there {
+            made += 1;
+        } else {
+            assert!(done.code == Some(exit::DAMAGED) && done.stderr.contains("in use"), "{done}");
+        }
+    }
+    assert!(made > 0, "somebody has the wallet");
+    assert_eq!(amount(&ada.home.get(&["redeem"])["paid"]), made * pieces * PIECE_MICROS);
+    assert_eq!(cleo.get(&["wallet", "show"])["restored"], false, "two processes are no copy");
+}
+
+#[test]
 fn a_port_that_is_taken_is_named_with_the_way_out() {
     let town = Town::open(Way::Plain);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

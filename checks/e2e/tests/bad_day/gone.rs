@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use farthing_e2e::{Goods, Home, PIECE_BYTES, PIECE_MICROS, Town, Ware, Way, amount, exit, wait_for};
 
@@ -162,4 +163,61 @@ fn a_buyer_that_dies_midway_goes_on_where_it_was() {
     assert!(ware.is_at(&folder.join(&ware.name)));
     assert_eq!(amount(&ada.home.get(&["redeem"])["paid"]), pieces * PIECE_MICROS, "each piece is paid once");
     let _ = town.books();
+}
+
+#[test]
+fn a_purchase_asked_of_a_shop_goes_on_when_the_window_is_closed() {
+    let goods = Goods::of_pieces(&[40]);
+    let (ware, pieces) = (&goods.0[0], goods.0[0].pieces());
+    let town = Town::open(Way::Plain);
+    let ada = town.seller("ada", &goods);
+    // Somebody who sells and buys: the shop has the wallet, and buys when asked.
+    let ben = town.seller("ben", &Goods::of_pieces(&[1]));
+    ben.home.does(&["wallet", "fund", "1"]);
+    let content = town.content(&ben.home, ware, 1);
+    let folder = ben.home.path().join("bought");
+    let mut window = ben.home.start(&["buy", &content, "--out", "bought"]);
+    wait_for_pieces(ware, &folder, 1);
+    window.kill();
+    wait_for("the purchase without its window", || ware.found_in(&folder));
+    assert!(ware.is_at(&folder.join(&ware.name)));
+    assert_eq!(amount(&ada.home.get(&["redeem"])["paid"]), pieces * PIECE_MICROS);
+}
+
+/// The processes that this one has started and that have not ended.
+fn children_of(parent: u32) -> Vec<u32> {
+    let numbers = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.filter(|id| state_and_parent(*id).is_some_and(|(state, of)| of == parent && state != "Z")).collect()
+}
+
+/// A process's state and whose child it is; nothing once it is gone.
+fn state_and_parent(id: u32) -> Option<(String, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name is in brackets and may hold anything.
+    let mut rest = stat.rsplit_once(')')?.1.split_whitespace();
+    Some((rest.next()?.to_owned(), rest.next()?.parse().ok()?))
+}
+
+#[test]
+fn a_bank_goes_on_without_its_signer_and_no_signer_outlives_its_bank() {
+    let mut town = Town::open(Way::Plain);
+    let signer = |town: &Town| {
+        let found = children_of(town.bank_id());
+        assert_eq!(found.len(), 1, "one signer");
+        found[0]
+    };
+    let killed = Command::new("kill").args(["-KILL", &signer(&town).to_string()]).status().unwrap();
+    assert!(killed.success());
+    // No account and no chain takes a certificate.
+    let cleo = town.person("cleo", "1");
+    assert_eq!(cleo.get(&["doctor"])["ok"], true);
+
+    town.stop_bank();
+    town.open_bank();
+    let second = signer(&town);
+    // The bank alone, without those it has started.
+    assert!(town.take_bank().unwrap().kill());
+    wait_for("the end of the signer", || state_and_parent(second).is_none_or(|(state, _)| state == "Z").then_some(()));
+    town.open_bank();
+    assert_eq!(town.books().funded, 1_000_000);
 }
