@@ -100,6 +100,36 @@ fn t3_a_replayed_auth_request_makes_one_hold_and_gets_the_same_answer() {
 }
 
 #[test]
+fn t2_bank_refuses_a_slip_that_is_not_the_one_consented_to_or_not_for_this_common() {
+    let mut world = World::new();
+    let signing = world.sign(BUYER, ALIAS, S1, 100);
+    let request = signing.committed.request().clone();
+    // Two slips for one purchase, and the consent to the other one.
+    let (account, alias, asked) = (key(BUYER), key(ALIAS), world.ask_again(&signing));
+    let invoice = signing.invoice.clone();
+    let mut rng = world.rng.clone();
+    let (pending, _) = world.buyer(&account, &alias).on_invoice(world.now, asked, invoice, &mut rng).unwrap();
+    let other = AuthRequest { slip: pending.payment().slip.clone(), ..request.clone() };
+    assert_eq!(code(world.authorise(key(S1).id(), other).unwrap_err()), Code::Order);
+    // A seller and the holder of the pseudonym's key change the invoice after the account signed.
+    let mut clear = signing.invoice.peek().unwrap();
+    clear.terms.clear = Digest([1; 32]);
+    let common = crate::messages::Common {
+        header: signing.initiate.header.clone(),
+        root: signing.initiate.root,
+        description: request.description,
+        buyer: signing.initiate.buyer,
+        terms: clear.terms.clone(),
+    };
+    clear.common = common.digest();
+    let consent = Consent { common: common.digest(), ..request.consent.peek().unwrap() };
+    let changed =
+        AuthRequest { clear: key(S1).sign(HERE, &clear), consent: key(ALIAS).sign(HERE, &consent), ..request };
+    assert_eq!(code(world.authorise(key(S1).id(), changed).unwrap_err()), Code::Malformed);
+    assert_eq!(world.balance(BUYER), (1_000_000, 0));
+}
+
+#[test]
 fn bank_files_a_second_invoice_under_one_number_and_refuses_a_second_slip_under_one_invoice() {
     let mut world = World::new();
     let signing = world.sign(BUYER, ALIAS, S1, 100);

@@ -83,6 +83,21 @@ fn a_payment_overtaken_by_more_than_the_window_is_too_late_and_buyers_do_not_let
 }
 
 #[test]
+fn a_unit_is_not_taken_for_served_because_another_stood_in_its_place_a_window_ago() {
+    let mut world = World::new();
+    world.enrol(key(15).id(), 100_000_000);
+    let (mut spender, mut session) = world.open(15, ALIAS, S1, 10_000);
+    let order = order_in(&spender, "/a");
+    let first = spender.pay(WINDOW, order).unwrap();
+    let entry = session.accept(world.now, &first, WINDOW).unwrap().entry;
+    spender.on_ack(&session.ack(&entry, WINDOW, order)).unwrap();
+    let late = spender.pay(1, order).unwrap();
+    session.accept(world.now, &spender.pay(1, order).unwrap(), 1).unwrap();
+    assert!(!session.is_served(late.index));
+    assert_eq!(session.accept(world.now, &late, 1).unwrap().fresh, 0);
+}
+
+#[test]
 fn a_buyer_after_a_restart_sends_the_same_payment_and_forgets_no_unit_it_wrote_ahead() {
     let mut world = World::new();
     let (mut spender, mut session) = world.open(BUYER, ALIAS, S1, 100);
