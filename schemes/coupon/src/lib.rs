@@ -11,8 +11,8 @@
 //!
 //! Strangers who buy one thing once go through a [`broker`], which is a seller to every buyer and a
 //! buyer to every seller. `docs/schemes/coupon.md` lists the paper's weaknesses, how each is mended
-//! and which test shows it; the paper's own forms are in [`literal`] and 1KP and 2KP in
-//! [`reduced`], for tests only.
+//! and which test shows it; the paper's own forms are in `literal` and 1KP and 2KP in
+//! `reduced`, for tests only.
 
 pub mod bank;
 pub mod broker;
