@@ -6,6 +6,6 @@ mod purse;
 mod town;
 mod wallet;
 
-pub use purse::{Purse, resource_of};
+pub use purse::Purse;
 pub use town::{Town, key, micros};
 pub use wallet::serve;

@@ -1,7 +1,7 @@
 //! The buyer's half: opens a session at a facilitator or gateway, and makes payments in it.
 
 use farthing_bank::client::BankClient;
-use farthing_bank::facilitator::request_digest;
+use farthing_bank::facilitator::{item_of, request_digest};
 use farthing_core::amount::Currency;
 use farthing_core::chain::SEED_BYTES;
 use farthing_core::id::{ChainId, PeerId};
@@ -80,7 +80,7 @@ impl Purse {
     ///
     /// # Panics
     /// If the requirements make no sense.
-    pub fn pay(&mut self, wanted: &Value, resource: &str) -> Result<Value, SpendError> {
+    pub fn pay(&mut self, wanted: &Value) -> Result<Value, SpendError> {
         let read = PaymentRequirements::deserialize_loosely(wanted);
         let (units, order) = match read.quote() {
             // A gateway says itself which request it means.
@@ -90,7 +90,7 @@ impl Purse {
                 let amount = currency.micros(read.amount.parse().expect("an amount")).expect("an amount");
                 let pay_to: PeerId = read.pay_to.parse().expect("an account");
                 let units = amount.units_of(self.spender.unit()).and_then(|units| u32::try_from(units).ok());
-                let request = request_digest(resource, pay_to, amount);
+                let request = request_digest(item_of(wanted), pay_to, amount);
                 (units.expect("a few coupons"), micro_order(self.spender.realm(), &request))
             }
         };
@@ -128,12 +128,6 @@ impl Purse {
         let ask = CloseSession { chain: self.spender.chain(), at: now };
         post(&self.origin, CLOSE_PATH, wire::encode(&self.pseudonym.sign(bank.network(), &ask))).await
     }
-}
-
-/// The address in what a version 2 server wants.
-#[must_use]
-pub fn resource_of(required: &Value) -> &str {
-    required["resource"]["url"].as_str().unwrap_or_default()
 }
 
 trait Loosely {

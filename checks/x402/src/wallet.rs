@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
@@ -15,16 +14,9 @@ use tokio::task::JoinHandle;
 
 use crate::Purse;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Wanted {
-    requirements: Value,
-    resource: String,
-}
-
 type House = State<Arc<Mutex<Purse>>>;
 
-/// Serves a purse: `POST /pay` makes a payment, `POST /response` takes the answer to one.
+/// Serves a purse: `POST /pay` makes a payment for what a server wants, `POST /response` takes the answer to one.
 ///
 /// # Panics
 /// Without a free port.
@@ -36,8 +28,8 @@ pub async fn serve(purse: Arc<Mutex<Purse>>) -> (SocketAddr, JoinHandle<()>) {
     (address, tokio::spawn(serving))
 }
 
-async fn pay(State(purse): House, Json(wanted): Json<Wanted>) -> Result<Json<Value>, (StatusCode, String)> {
-    let paid = purse.lock().await.pay(&wanted.requirements, &wanted.resource);
+async fn pay(State(purse): House, Json(wanted): Json<Value>) -> Result<Json<Value>, (StatusCode, String)> {
+    let paid = purse.lock().await.pay(&wanted);
     paid.map(Json).map_err(|why| (StatusCode::CONFLICT, why.to_string()))
 }
 

@@ -7,7 +7,7 @@ use farthing_core::time::Span;
 use farthing_x402_checks::{Purse, Town, micros};
 use serde_json::{Value, json};
 
-const RESOURCE: &str = "https://shop.example/weather?city=Rome";
+const ITEM: &str = "weather";
 
 /// A server with an account, a buyer with a session, and a bank between them.
 struct Fair {
@@ -32,8 +32,8 @@ impl Fair {
     /// A payment of so much, and the request to the facilitator that carries it.
     fn paid(&mut self, amount: u64) -> Value {
         let wanted = self.wanted(amount);
-        let payload = self.purse.pay(&wanted, RESOURCE).unwrap();
-        request(&wanted, &wanted, RESOURCE, &payload)
+        let payload = self.purse.pay(&wanted).unwrap();
+        request(&wanted, &wanted, &payload)
     }
 
     async fn verify(&self, request: &Value) -> Value {
@@ -53,15 +53,15 @@ async fn open(town: &Town, buyer: &SecretKey, pseudonym: u8, units: u32) -> Resu
 fn wanted(town: &Town, shop: &SecretKey, amount: u64) -> Value {
     json!({
         "scheme": "batch-settlement", "network": format!("farthing:{}", town.client.network()), "asset": "XTS",
-        "amount": amount.to_string(), "payTo": Town::name(shop), "maxTimeoutSeconds": 60, "extra": {},
+        "amount": amount.to_string(), "payTo": Town::name(shop), "maxTimeoutSeconds": 60, "extra": { "item": ITEM },
     })
 }
 
-fn request(wanted: &Value, accepted: &Value, resource: &str, payload: &Value) -> Value {
+fn request(wanted: &Value, accepted: &Value, payload: &Value) -> Value {
     json!({
         "x402Version": 2,
         "paymentPayload": {
-            "x402Version": 2, "resource": { "url": resource }, "accepted": accepted, "payload": payload,
+            "x402Version": 2, "accepted": accepted, "payload": payload,
         },
         "paymentRequirements": wanted,
     })
@@ -202,26 +202,25 @@ async fn a_payment_is_refused_for_anything_else_than_it_was_made_for() {
     let elsewhere = wanted(&fair.town, &thief, 300);
     let (cheaper, dearer) = (fair.wanted(200), fair.wanted(400));
     let good = fair.wanted(300);
+    let mut gold = good.clone();
+    gold["extra"]["item"] = json!("gold");
     let mut forged = payload.clone();
     let text = forged["coupon"].as_str().unwrap().to_owned();
     let other = if text.ends_with('A') { "B" } else { "A" };
     forged["coupon"] = json!(format!("{}{other}", &text[..text.len() - 1]));
     for (request, why) in [
-        (request(&elsewhere, &elsewhere, RESOURCE, &payload), "invalid_payload"),
-        (request(&cheaper, &cheaper, RESOURCE, &payload), "invalid_payload"),
-        (request(&dearer, &dearer, RESOURCE, &payload), "invalid_payload"),
-        (request(&good, &good, "https://shop.example/gold", &payload), "invalid_payload"),
-        (request(&good, &elsewhere, RESOURCE, &payload), "invalid_payment_requirements"),
-        (request(&good, &good, RESOURCE, &forged), "invalid_payload"),
+        (request(&elsewhere, &elsewhere, &payload), "invalid_payload"),
+        (request(&cheaper, &cheaper, &payload), "invalid_payload"),
+        (request(&dearer, &dearer, &payload), "invalid_payload"),
+        (request(&gold, &gold, &payload), "invalid_payload"),
+        (request(&good, &elsewhere, &payload), "invalid_payment_requirements"),
+        (request(&good, &good, &forged), "invalid_payload"),
     ] {
         assert_eq!(reason(&fair.verify(&request).await), why, "{request}");
         assert_eq!(reason(&fair.settle(&request).await), why, "{request}");
     }
     // A server may settle for less than was agreed, but not verify so.
-    assert_eq!(
-        reason(&fair.verify(&request(&cheaper, &good, RESOURCE, &payload)).await),
-        "invalid_payment_requirements"
-    );
+    assert_eq!(reason(&fair.verify(&request(&cheaper, &good, &payload)).await), "invalid_payment_requirements");
     assert_eq!(fair.verify(&paid).await["isValid"], json!(true));
     fair.town.settle_up().await;
     assert_eq!(fair.town.money(&thief).await.0, 0);
@@ -275,8 +274,8 @@ async fn the_facilitator_refuses_rubbish_and_what_is_not_for_it() {
     let buyer = stranger.customer(1, 1_000_000).await;
     let mut purse = open(&stranger, &buyer, 12, 10).await.unwrap();
     let good = fair.wanted(300);
-    let payload = purse.pay(&good, RESOURCE).unwrap();
-    assert_eq!(reason(&fair.verify(&request(&good, &good, RESOURCE, &payload)).await), "unknown_session");
+    let payload = purse.pay(&good).unwrap();
+    assert_eq!(reason(&fair.verify(&request(&good, &good, &payload)).await), "unknown_session");
     stranger.stop().await;
     assert_eq!(fair.verify(&paid).await["isValid"], json!(true));
 }
@@ -318,11 +317,11 @@ async fn what_a_buyer_did_not_spend_comes_back_when_it_closes_or_the_session_end
     assert_eq!(reason(&fair.settle(&unused).await), "unknown_session");
     // The other one is left to end by itself, with something settled in its last moment.
     let good = fair.wanted(200);
-    let last = request(&good, &good, RESOURCE, &late.pay(&good, RESOURCE).unwrap());
+    let last = request(&good, &good, &late.pay(&good).unwrap());
     fair.town.clock.advance(Span::from_millis(Span::from_hours(24).as_millis() - 1));
     assert_eq!(fair.settle(&last).await["success"], json!(true));
     fair.town.clock.advance(Span::from_millis(1));
-    let after = request(&good, &good, RESOURCE, &late.pay(&good, RESOURCE).unwrap());
+    let after = request(&good, &good, &late.pay(&good).unwrap());
     assert_eq!(reason(&fair.verify(&after).await), "session_ended");
     fair.town.settle_up().await;
     assert_eq!(fair.town.money(&fair.shop).await.0, 500);
@@ -356,8 +355,8 @@ async fn coupons_of_another_offer_buy_nothing() {
     assert_eq!(reason(&fair.verify(&before).await), "unknown_session");
     // Ten coupons of a hundred are no ten of a thousand.
     let dear = fair.wanted(10_000);
-    let payload = fair.purse.pay(&fair.wanted(1_000), RESOURCE).unwrap();
-    assert_eq!(reason(&fair.settle(&request(&dear, &dear, RESOURCE, &payload)).await), "unknown_session");
+    let payload = fair.purse.pay(&fair.wanted(1_000)).unwrap();
+    assert_eq!(reason(&fair.settle(&request(&dear, &dear, &payload)).await), "unknown_session");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -365,10 +364,10 @@ async fn a_payment_in_the_words_of_version_one_is_taken_alike() {
     let mut fair = Fair::new().await;
     let wanted = json!({
         "scheme": "batch-settlement", "network": format!("farthing:{}", fair.town.client.network()), "asset": "XTS",
-        "maxAmountRequired": "700", "payTo": Town::name(&fair.shop), "maxTimeoutSeconds": 60, "resource": RESOURCE,
+        "maxAmountRequired": "700", "payTo": Town::name(&fair.shop), "maxTimeoutSeconds": 60, "resource": "https://shop.example/weather",
         "description": "weather", "mimeType": "application/json", "outputSchema": null, "extra": null,
     });
-    let payload = fair.purse.pay(&wanted, RESOURCE).unwrap();
+    let payload = fair.purse.pay(&wanted).unwrap();
     let mut paid = json!({
         "x402Version": 1,
         "paymentPayload": {

@@ -14,15 +14,23 @@ use serde_json::Value;
 
 /// The longest time for which a payment is kept for one delivery: ten minutes.
 const KEPT_SECONDS_MAX: u64 = 600;
-/// The longest address of a resource.
-const RESOURCE_BYTES_MAX: usize = 2 << 10;
+/// The longest name of an item.
+const ITEM_BYTES_MAX: usize = 2 << 10;
 
-/// What a coupon at a facilitator pays for: so much to this account for what lies at this address.
-/// Buyer and facilitator both work it out.
+/// What a coupon at a facilitator pays for: so much to this account, for an item if the server names
+/// one. Buyer and facilitator both work it out from what the server wants. (Version 2 lets only the
+/// buyer say which address it asked for, and there is nothing in binding a buyer's word to itself.)
 #[must_use]
-pub fn request_digest(resource: &str, pay_to: PeerId, amount: Amount) -> [u8; 32] {
+pub fn request_digest(item: &str, pay_to: PeerId, amount: Amount) -> [u8; 32] {
     let (micros, currency) = (amount.as_micros().to_be_bytes(), amount.currency());
-    hash(Purpose::CouponOrder, &[b"x402", resource.as_bytes(), &pay_to.0, &micros, currency.code().as_bytes()])
+    hash(Purpose::CouponOrder, &[b"x402", item.as_bytes(), &pay_to.0, &micros, currency.code().as_bytes()])
+}
+
+/// The item that a server names in what it wants: `extra.item`, or in version 1 the resource.
+#[must_use]
+pub fn item_of(wanted: &Value) -> &str {
+    let named = wanted["extra"]["item"].as_str();
+    named.or_else(|| wanted["resource"].as_str()).unwrap_or_default()
 }
 
 /// Why a payment is not taken, in x402's words and in ours. Nothing was charged.
@@ -51,8 +59,8 @@ impl From<Refusal> for No {
 pub(crate) struct Asked {
     /// The payment.
     pub(crate) coupon: Coupon,
-    /// The address of what is paid for.
-    pub(crate) resource: String,
+    /// What is paid for, if the server says so.
+    pub(crate) item: String,
     /// Whom.
     pub(crate) pay_to: PeerId,
     /// What the buyer agreed to.
@@ -84,39 +92,43 @@ impl Asked {
         let request: Request =
             serde_json::from_slice(bytes).map_err(|_| invalid("this is no request to a facilitator"))?;
         match request.payment_payload.get("x402Version").and_then(Value::as_u64) {
-            Some(2) => Self::v2(read(request.payment_payload)?, &read(request.payment_requirements)?, network),
-            Some(1) => Self::v1(&read(request.payment_payload)?, read(request.payment_requirements)?, network),
+            Some(2) => Self::v2(&request, network),
+            Some(1) => Self::v1(&request, network),
             _ => Err(No::new("invalid_x402_version", "versions 1 and 2 are spoken here")),
         }
     }
 
-    fn v2(payload: PaymentPayload, wanted: &PaymentRequirements, here: NetworkId) -> Result<Self, No> {
-        let PaymentRequirements { scheme, network, asset, amount, pay_to, max_timeout_seconds, .. } = wanted;
+    fn v2(request: &Request, here: NetworkId) -> Result<Self, No> {
+        let payload: PaymentPayload = read(&request.payment_payload)?;
+        let wanted: PaymentRequirements = read(&request.payment_requirements)?;
+        let PaymentRequirements { scheme, network, asset, amount, pay_to, max_timeout_seconds, .. } = &wanted;
         let agreed = &payload.accepted;
         if (&agreed.scheme, &agreed.network, &agreed.asset, &agreed.pay_to) != (scheme, network, asset, pay_to) {
             let why = "the buyer agreed to something else than the server wants";
             return Err(No::new("invalid_payment_requirements", why));
         }
         let parts = Wanted { scheme, network, asset, pay_to };
-        let resource = payload.resource.map(|resource| resource.url).unwrap_or_default();
-        Self::new(&payload.payload, &parts, (&agreed.amount, amount), resource, *max_timeout_seconds, here)
+        let item = item_of(&request.payment_requirements);
+        Self::new(&payload.payload, &parts, (&agreed.amount, amount), item, *max_timeout_seconds, here)
     }
 
-    fn v1(payload: &PaymentPayloadV1, wanted: PaymentRequirementsV1, here: NetworkId) -> Result<Self, No> {
+    fn v1(request: &Request, here: NetworkId) -> Result<Self, No> {
+        let payload: PaymentPayloadV1 = read(&request.payment_payload)?;
+        let wanted: PaymentRequirementsV1 = read(&request.payment_requirements)?;
         if (&payload.scheme, &payload.network) != (&wanted.scheme, &wanted.network) {
             return Err(No::new("invalid_scheme", "the payment is of another scheme or network than the server wants"));
         }
         let PaymentRequirementsV1 { scheme, network, asset, max_amount_required, pay_to, .. } = &wanted;
         let (parts, amount) = (Wanted { scheme, network, asset, pay_to }, max_amount_required);
-        let seconds = wanted.max_timeout_seconds;
-        Self::new(&payload.payload, &parts, (amount, amount), wanted.resource.clone(), seconds, here)
+        let item = item_of(&request.payment_requirements);
+        Self::new(&payload.payload, &parts, (amount, amount), item, wanted.max_timeout_seconds, here)
     }
 
     fn new(
         payload: &Value,
         parts: &Wanted<'_>,
         (agreed, wanted): (&str, &str),
-        resource: String,
+        item: &str,
         seconds: u64,
         here: NetworkId,
     ) -> Result<Self, No> {
@@ -134,12 +146,12 @@ impl Asked {
         };
         let (agreed, wanted) = (micros(agreed)?, micros(wanted)?);
         let pay_to = parts.pay_to.parse().map_err(|_| wrong("payTo names an account at this bank, peer1…"))?;
-        if resource.len() > RESOURCE_BYTES_MAX {
-            return Err(wrong("the resource's address is too long"));
+        if item.len() > ITEM_BYTES_MAX {
+            return Err(wrong("the item's name is too long"));
         }
         let coupon = read_payload(payload).map_err(|why| invalid(&format!("the payment is {why}")))?;
         let kept = Span::from_secs(seconds.clamp(1, KEPT_SECONDS_MAX));
-        Ok(Self { coupon, resource, pay_to, agreed, wanted, kept })
+        Ok(Self { coupon, item: item.to_owned(), pay_to, agreed, wanted, kept })
     }
 }
 
@@ -147,6 +159,6 @@ fn invalid(why: &str) -> No {
     No::new("invalid_payload", why)
 }
 
-fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, No> {
-    serde_json::from_value(value).map_err(|_| invalid("the payment or what is wanted for it cannot be read"))
+fn read<T: serde::de::DeserializeOwned>(value: &Value) -> Result<T, No> {
+    T::deserialize(value).map_err(|_| invalid("the payment or what is wanted for it cannot be read"))
 }

@@ -10,9 +10,10 @@
 //! # Trust
 //! The server trusts its facilitator to say truly whether it was paid, and to hand the money on:
 //! as it trusts its bank, which this facilitator is. The buyer risks what it would risk with any
-//! seller, the one request in question; that a payment goes to one server, for one address and one
-//! amount, is bound into its coupon, and an acknowledgement comes back. What a server delivers, the
-//! facilitator does not see: the acknowledgement names no response. A server that would rather keep
+//! seller, the one request in question; that a payment goes to one server, for one amount and the item
+//! that the server names, is bound into its coupon, and an acknowledgement comes back. What is asked
+//! and delivered, the facilitator does not see: two addresses of one server at one price are told
+//! apart only by `extra.item`, and the acknowledgement names no response. A server that would rather keep
 //! its sessions itself runs a gateway.
 
 mod asked;
@@ -37,8 +38,8 @@ use rand_chacha::rand_core::CryptoRng;
 
 use crate::chart::Chart;
 
-pub use asked::request_digest;
 pub(crate) use asked::{Asked, No};
+pub use asked::{item_of, request_digest};
 pub(crate) use payments::Settled;
 pub(crate) use rows::TABLES;
 pub(crate) use sessions::payment_digest;

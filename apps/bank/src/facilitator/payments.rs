@@ -138,7 +138,7 @@ impl Facilitator {
         if !is_customer || asked.pay_to == self.id() {
             return Ok(Err(No::new("unknown_recipient", "payTo has no account at this bank: open one first")));
         }
-        let request = request_digest(&asked.resource, asked.pay_to, asked.agreed);
+        let request = request_digest(&asked.item, asked.pay_to, asked.agreed);
         let pay = asked.coupon.about(micro_order(self.realm, &request));
         let key = payment_key(name, pay.index);
         let before: Option<PaymentRow> = read(&*cx.tx, PAYMENTS, &key)?;

@@ -1,0 +1,196 @@
+//! Stock x402 packages, in JavaScript and Python, against the bank's facilitator.
+//!
+//! `checks/x402/install` fetches them; without them these tests say so and pass.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+
+use farthing_core::sign::SecretKey;
+use farthing_driver::Clock;
+use farthing_x402_checks::{Purse, Town, serve};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::Mutex;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// A language with the stock packages: how its programs are started.
+struct Stock {
+    program: PathBuf,
+    folder: PathBuf,
+    ending: &'static str,
+}
+
+impl Stock {
+    /// Node with the packages beside our files, or a note.
+    fn javascript() -> Option<Self> {
+        let folder = root().join("target/tools/x402/js");
+        if !folder.join(".installed").exists() {
+            println!("skipped: run checks/x402/install, with npm there, to test with stock JavaScript packages");
+            return None;
+        }
+        // Node looks for packages beside the file, so the files go to the packages.
+        for file in ["farthing.mjs", "server.mjs", "client.mjs"] {
+            let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("js").join(file);
+            let (new, place) = (folder.join(format!("{file}.{}", std::process::id())), folder.join(file));
+            std::fs::copy(from, &new).unwrap();
+            std::fs::rename(new, place).unwrap();
+        }
+        Some(Self { program: "node".into(), folder, ending: "mjs" })
+    }
+
+    fn python() -> Option<Self> {
+        let tools = root().join("target/tools/x402/python");
+        if !tools.join(".installed").exists() {
+            println!("skipped: run checks/x402/install, with python3 there, to test with stock Python packages");
+            return None;
+        }
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("python");
+        Some(Self { program: tools.join("bin/python"), folder, ending: "py" })
+    }
+
+    fn start(&self, name: &str, args: &[&str]) -> (Child, Lines<BufReader<ChildStdout>>) {
+        let file = self.folder.join(format!("{name}.{}", self.ending));
+        let mut child = Command::new(&self.program)
+            .arg(file)
+            .args(args)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        (child, lines)
+    }
+
+    /// A client, and what it says of each address.
+    async fn client(&self, args: &[&str]) -> Vec<Value> {
+        let (mut child, mut lines) = self.start("client", args);
+        let mut said = Vec::new();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            said.push(serde_json::from_str(&line).unwrap());
+        }
+        assert!(child.wait().await.unwrap().success(), "the client failed after {said:?}");
+        said
+    }
+}
+
+/// A bank, a shop of stock parts that settles with it, and a wallet.
+struct Street {
+    town: Town,
+    shop: SecretKey,
+    buyer: SecretKey,
+    network: String,
+    url: String,
+    purse: Arc<Mutex<Purse>>,
+    wallet: String,
+    _server: Child,
+}
+
+impl Street {
+    async fn new(stock: &Stock) -> Self {
+        let town = Town::new().await;
+        let (shop, buyer) = (town.customer(2, 0).await, town.customer(1, 1_000_000).await);
+        let network = format!("farthing:{}", town.client.network());
+        let (server, mut lines) = stock.start("server", &[&town.url(), &network, "XTS", &Town::name(&shop)]);
+        let url = lines.next_line().await.unwrap().expect("the server says where it listens");
+        let purse = Purse::open(&town.client, &town.url(), &buyer, 11, 1_000, town.clock.now()).await.unwrap();
+        let purse = Arc::new(Mutex::new(purse));
+        let (address, _) = serve(Arc::clone(&purse)).await;
+        Self { town, shop, buyer, network, url, purse, wallet: format!("http://{address}"), _server: server }
+    }
+
+    async fn get(&self, client: &Stock, paths: &[&str]) -> Vec<Value> {
+        let urls: Vec<String> = paths.iter().map(|path| format!("{}{path}", self.url)).collect();
+        let mut args = vec![self.wallet.as_str(), self.network.as_str(), "XTS"];
+        args.extend(urls.iter().map(String::as_str));
+        client.client(&args).await
+    }
+
+    /// What the shop has and what the buyer has, once all is settled.
+    async fn money(&self) -> (u64, (u64, u64)) {
+        self.town.settle_up().await;
+        (self.town.money(&self.shop).await.0, self.town.money(&self.buyer).await)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stock_express_server_is_paid_by_a_stock_fetch_client() {
+    let Some(stock) = Stock::javascript() else { return };
+    let street = Street::new(&stock).await;
+    let said = street.get(&stock, &["/weather", "/report", "/weather"]).await;
+    assert!(said.iter().all(|answer| answer["status"] == json!(200)), "{said:?}");
+    assert_eq!(said[0]["body"], json!({ "weather": "fair", "served": 1 }));
+    assert_eq!(said[2]["body"]["served"], json!(3));
+    let amounts: Vec<&Value> = said.iter().map(|answer| &answer["settled"]["amount"]).collect();
+    assert_eq!(amounts, ["300", "1000", "300"]);
+    // The acknowledgement came all the way to the wallet, which checked it.
+    assert_eq!(said.iter().map(|answer| answer["used"].as_u64().unwrap()).sum::<u64>(), 16);
+    assert_eq!(street.money().await, (1_600, (998_400, 98_400)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_pays_a_stock_server_for_an_answer_that_failed() {
+    let Some(stock) = Stock::javascript() else { return };
+    let street = Street::new(&stock).await;
+    let said = street.get(&stock, &["/broken"]).await;
+    assert_eq!(said[0]["status"], json!(500));
+    assert_eq!(street.money().await, (0, (1_000_000, 100_000)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stock_server_delivers_once_for_a_payment_sent_many_times_at_once() {
+    let Some(stock) = Stock::javascript() else { return };
+    let street = Street::new(&stock).await;
+    let http = reqwest::Client::new();
+    let asked = http.get(format!("{}/weather", street.url)).send().await.unwrap();
+    assert_eq!(asked.status(), 402);
+    let required =
+        farthing_dialects::x402::PaymentRequired::read(asked.headers()["payment-required"].to_str().unwrap());
+    let required = required.unwrap();
+    let wanted = &required.accepts[0];
+    let payload = street.purse.lock().await.pay(&serde_json::to_value(wanted).unwrap()).unwrap();
+    let coupon = farthing_dialects::x402::read_payload(&payload).unwrap();
+    let header = farthing_dialects::x402::signature(wanted, &coupon);
+    let mut sending = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let request = http.get(format!("{}/weather", street.url)).header("payment-signature", &header);
+        sending.spawn(async move { request.send().await.unwrap().status().as_u16() });
+    }
+    let mut statuses = sending.join_all().await;
+    statuses.sort_unstable();
+    assert_eq!((statuses[0], &statuses[1..]), (200, &[402; 19][..]));
+    let served: Value = reqwest::get(format!("{}/served", street.url)).await.unwrap().json().await.unwrap();
+    assert_eq!(served["served"], json!(1));
+    // Nor for one that was made for another price.
+    let dearer = http.get(format!("{}/report", street.url)).header("payment-signature", &header);
+    assert_eq!(dearer.send().await.unwrap().status(), 402);
+    assert_eq!(street.money().await, (300, (999_700, 99_700)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stock_flask_server_is_paid_by_a_stock_requests_client() {
+    let Some(stock) = Stock::python() else { return };
+    let street = Street::new(&stock).await;
+    let said = street.get(&stock, &["/weather", "/weather"]).await;
+    assert!(said.iter().all(|answer| answer["status"] == json!(200)), "{said:?}");
+    assert_eq!(said[0]["body"], json!({ "weather": "fair" }));
+    for answer in &said {
+        assert_eq!(street.purse.lock().await.on_response(&answer["settled"]), Ok(3));
+    }
+    assert_eq!(street.money().await, (600, (999_400, 99_400)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn languages_mix() {
+    let (Some(javascript), Some(python)) = (Stock::javascript(), Stock::python()) else { return };
+    let street = Street::new(&javascript).await;
+    assert_eq!(street.get(&python, &["/weather"]).await[0]["status"], json!(200));
+    let street = Street::new(&python).await;
+    assert_eq!(street.get(&javascript, &["/weather"]).await[0]["status"], json!(200));
+}
