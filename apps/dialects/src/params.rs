@@ -90,7 +90,7 @@ impl<'a> Cursor<'a> {
     /// What a scheme such as `Basic` may carry in place of parameters.
     fn skip_token68(&mut self) {
         self.skip(|c| c == ' ' || c == '\t');
-        let end = self.0.find(|c| c == ' ' || c == '\t' || c == ',').unwrap_or(self.0.len());
+        let end = self.0.find([' ', '\t', ',']).unwrap_or(self.0.len());
         let word = &self.0[..end];
         let body = word.trim_end_matches('=');
         let follows = self.0[end..].trim_start_matches([' ', '\t']);

@@ -12,13 +12,13 @@ use farthing_role::Table;
 use minicbor::{Decode, Encode};
 
 /// Open sessions, by name.
-pub const SESSIONS: Table = Table("gateway-sessions");
+pub const SESSIONS: Table = Table("gateway_sessions");
 /// Purchases that the bank is or was asked about, by the hash of what was agreed on.
-pub const OPENINGS: Table = Table("gateway-openings");
+pub const OPENINGS: Table = Table("gateway_openings");
 /// Clearings that were sent, or are about to be, and have no answer yet, by request.
-pub const CLEARINGS: Table = Table("gateway-clearings");
+pub const CLEARINGS: Table = Table("gateway_clearings");
 /// One record of each kind, by name.
-pub const SINGLES: Table = Table("gateway-singles");
+pub const SINGLES: Table = Table("gateway_singles");
 
 /// The tables of a gateway.
 pub const TABLES: &[Table] = &[SESSIONS, OPENINGS, CLEARINGS, SINGLES];

@@ -1,0 +1,8 @@
+//! A gateway over loopback: a real service behind it, a buyer that speaks HTTP, a bank of the test.
+
+mod faults;
+mod hostile;
+mod paying;
+mod running;
+mod streams;
+mod town;
