@@ -68,6 +68,8 @@ pub struct Clearer {
     pub(crate) when: ClearWhen,
     pub(crate) wanted: Arc<tokio::sync::Notify>,
     pub(crate) zero: Amount,
+    /// One clearing at a time: two would ask for the same twice.
+    pub(crate) clearing: tokio::sync::Mutex<()>,
 }
 
 impl Clearer {
@@ -98,6 +100,7 @@ impl Clearer {
     /// # Errors
     /// [`ClearError`]; what was done stays done.
     pub async fn clear(&self) -> Result<Cleared, ClearError> {
+        let _one = self.clearing.lock().await;
         let mut done = Cleared::default();
         for (id, sent) in self.sent_before().await? {
             self.send(id, sent.clearings, &mut done).await?;

@@ -18,6 +18,7 @@ use farthing_net::http::endpoint::Endpoint;
 use farthing_net::http::server::{BindError, Limits, Server, ServerConfig, Tls};
 use farthing_store::{SqliteOptions, SqliteStore, StoreError};
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use crate::acquirer::Acquirer;
 use crate::book::{Book, Room};
@@ -77,9 +78,18 @@ pub enum PriceSource {
 /// The keys of a gateway.
 pub struct Keys {
     /// Grows the key that signs invoices: the account that is paid.
-    pub identity: [u8; 32],
-    /// Grows the keys of sessions and quotes. The same after a restart, or open purchases are lost.
-    pub secret: [u8; 32],
+    identity: Zeroizing<[u8; 32]>,
+    /// Grows the keys of sessions and quotes: the same after a restart.
+    secret: Zeroizing<[u8; 32]>,
+}
+
+impl Keys {
+    /// All keys, from the secret of the identity that is paid.
+    #[must_use]
+    pub fn of(identity: Zeroizing<[u8; 32]>) -> Self {
+        let secret = Zeroizing::new(blake3::derive_key("farthing/v1/gateway/secret", &*identity));
+        Self { identity, secret }
+    }
 }
 
 /// The bank of a gateway.
@@ -227,7 +237,7 @@ impl Gateway {
         let book = Arc::new(Book::new(handle.clone(), Arc::clone(&clock), config.room));
         let seller = Seller {
             key: SecretKey::from_seed(&keys.identity),
-            seal: SealKey::from_seed(&blake3::derive_key("farthing/v1/gateway/sessions", &keys.secret)),
+            seal: SealKey::from_seed(&blake3::derive_key("farthing/v1/gateway/sessions", &*keys.secret)),
             network: bank.network,
             bank: bank.key,
             terms: config.terms,
@@ -252,6 +262,7 @@ impl Gateway {
             when: config.clear,
             wanted: Arc::clone(&clear),
             zero: bank.currency.zero(),
+            clearing: tokio::sync::Mutex::new(()),
         };
         let gate = Gate {
             prices: Prices::new(tariff),

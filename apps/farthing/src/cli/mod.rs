@@ -4,6 +4,7 @@ pub(crate) mod bank;
 pub(crate) mod buy;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod gateway;
 pub(crate) mod help;
 pub(crate) mod index;
 pub(crate) mod sell;
@@ -108,6 +109,8 @@ pub(crate) enum Command {
     /// Proofs of payment, signed by those who were paid
     #[command(subcommand)]
     Receipts(wallet::ReceiptsCommand),
+    /// Charge for an HTTP service: a gateway in front of it
+    Gateway(Box<gateway::GatewayArgs>),
     /// Run a bank
     #[command(subcommand)]
     Bank(bank::BankCommand),
@@ -126,7 +129,10 @@ pub(crate) enum Command {
 
 impl Command {
     /// Whether the command runs until it is stopped, and so logs what it does.
-    pub(crate) const fn is_server(&self) -> bool {
+    pub(crate) fn is_server(&self) -> bool {
+        if let Self::Gateway(args) = self {
+            return args.serves();
+        }
         matches!(
             self,
             Self::Bank(bank::BankCommand::Serve(_) | bank::BankCommand::Signer(_))
@@ -172,6 +178,7 @@ impl Cli {
             Command::Buy(args) => buy::buy(&app, args).await,
             Command::History(args) => wallet::history(&app, args).await,
             Command::Receipts(command) => wallet::receipts(&app, command).await,
+            Command::Gateway(args) => gateway::run(&app, *args).await,
             Command::Bank(command) => bank::run(&app, command).await,
             Command::Index(command) => index::run(&app, command).await,
             Command::Doctor | Command::Completions(_) | Command::Man(_) | Command::Help(_) => Ok(()),

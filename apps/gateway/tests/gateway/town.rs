@@ -309,7 +309,7 @@ impl Town {
             address: "http://127.0.0.1:1".into(),
             acquirer: Arc::clone(&bank) as Arc<dyn Acquirer>,
         };
-        let keys_here = Keys { identity: keys, secret: keys };
+        let keys_here = Keys::of(keys.into());
         let gateway = Gateway::start(config, &keys_here, there, Arc::new(clock.clone())).await.unwrap();
         let (base, control) = (gateway.endpoint().unwrap().to_string(), gateway.control());
         let (stop, stopped) = oneshot::channel();

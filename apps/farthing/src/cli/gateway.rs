@@ -1,0 +1,219 @@
+//! `farthing gateway`: charge for any HTTP service.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use farthing_core::sign::SecretKey;
+use farthing_driver::SystemClock;
+use farthing_gateway::acquirer::BankDesk;
+use farthing_gateway::clearing::ClearWhen;
+use farthing_gateway::prices::single;
+use farthing_gateway::report::{Report, ReportError, Revenue, SessionLine, shown};
+use farthing_gateway::{Bank, Config, Control, Durability, Gateway, Keys, PriceSource, StartError};
+use farthing_net::http::server::Tls;
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{App, Typed};
+use crate::fail::{Context, Failure};
+use crate::home::private_dir;
+use crate::peer;
+use crate::show::{Column, table};
+use crate::stop::{StopArgs, asked_to_stop};
+
+/// Where a gateway listens by default.
+const LISTEN: &str = "127.0.0.1:8402";
+/// The most sessions that are shown.
+const SHOWN_MAX: usize = 1_000;
+
+/// Arguments of `farthing gateway`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct GatewayArgs {
+    #[command(subcommand)]
+    command: Option<GatewayCommand>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+/// What else is there to know.
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum GatewayCommand {
+    /// Show open sessions
+    Sessions,
+    /// Show what was earned
+    Revenue,
+}
+
+/// Arguments of serving.
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// The service that is charged for, such as http://127.0.0.1:8000
+    #[arg(long, value_name = "URL", required = true)]
+    upstream: Option<String>,
+    /// What every request costs, such as "0.0001 XTS"
+    #[arg(long, value_name = "AMOUNT", required_unless_present = "prices")]
+    price: Option<Typed>,
+    /// A file of prices by route; read again when it changes or on SIGHUP
+    #[arg(long, value_name = "FILE", conflicts_with = "price")]
+    prices: Option<PathBuf>,
+    /// Where to listen; beyond this machine, TLS is used with a certificate of its own making
+    #[arg(long, value_name = "IP:PORT", default_value = LISTEN)]
+    listen_on: SocketAddr,
+    /// When payments are on disk: "each", before the service is asked; or a time such as 10ms, at
+    /// most so much later
+    #[arg(long, value_name = "WHEN", default_value = "each", value_parser = durability)]
+    durability: Durability,
+    /// Turn coupons into money at the bank so often
+    #[arg(long, value_name = "TIME", default_value = "10m")]
+    clear_every: humantime::Duration,
+    /// Or as soon as about this much was taken
+    #[arg(long, value_name = "AMOUNT")]
+    clear_at: Option<Typed>,
+    #[command(flatten)]
+    stop: StopArgs,
+}
+
+fn durability(text: &str) -> Result<Durability, String> {
+    if text == "each" {
+        return Ok(Durability::Each);
+    }
+    let time: Duration =
+        humantime::parse_duration(text).map_err(|why| format!("each, or a time such as 10ms: {why}"))?;
+    let fits = (Duration::from_millis(1)..=Duration::from_secs(60)).contains(&time);
+    if fits { Ok(Durability::Every(time)) } else { Err("from 1ms to 1m".to_owned()) }
+}
+
+impl GatewayArgs {
+    /// Whether it runs until it is stopped.
+    pub(crate) const fn serves(&self) -> bool {
+        self.command.is_none()
+    }
+}
+
+/// Runs the command.
+pub(crate) async fn run(app: &App, args: GatewayArgs) -> Result<(), Failure> {
+    match args.command {
+        None => serve(app, args.serve).await,
+        Some(GatewayCommand::Sessions) => sessions(app),
+        Some(GatewayCommand::Revenue) => revenue(app),
+    }
+}
+
+async fn serve(app: &App, args: ServeArgs) -> Result<(), Failure> {
+    let home = home(app);
+    private_dir(&home)?;
+    let (wallet, client) = peer::owner(app).await?;
+    let (currency, address) = (client.info().body().currency, client.address().endpoint().to_string());
+    let upstream = args.upstream.ok_or_else(|| Failure::usage("name the service: --upstream http://127.0.0.1:8000"))?;
+    let prices = match (args.price, args.prices) {
+        (Some(price), _) => PriceSource::Fixed(single(price.amount(currency)?).map_err(Failure::usage)?),
+        (None, Some(file)) => PriceSource::File(file),
+        (None, None) => return Err(Failure::usage("give a --price, or a file of --prices")),
+    };
+    let threshold = args.clear_at.map(|typed| typed.amount(currency)).transpose()?;
+    let mut config = Config::new(upstream, args.listen_on, home.clone(), prices);
+    config.tls = if args.listen_on.ip().is_loopback() { Tls::PlainLoopbackOnly } else { Tls::SelfMade { dir: home } };
+    config.durability = args.durability;
+    config.clear = ClearWhen { every: args.clear_every.into(), threshold };
+    let identity = wallet.identity();
+    let key = Arc::new(SecretKey::from_seed(&identity));
+    let bank = Bank {
+        network: client.network(),
+        key: client.bank(),
+        currency,
+        address,
+        acquirer: Arc::new(BankDesk::new(client, key)),
+    };
+    // Others may use the wallet meanwhile.
+    wallet.close().await;
+    let gateway = Gateway::start(config, &Keys::of(identity), bank, Arc::new(SystemClock)).await?;
+    let endpoint = gateway.endpoint().or_fail("the gateway has no address")?;
+    let exposure = gateway.exposure();
+    app.out.announce(&json!({ "listening": endpoint.to_string(), "seller": wallet.me(), "exposure": exposure }), || {
+        format!("The gateway is at {endpoint}\nDurability: {exposure}.\nTry: farthing get {endpoint}/\nStop it with Ctrl-C.")
+    })?;
+    let reloading = tokio::spawn(reload_on_hangup(gateway.control()));
+    gateway.run(asked_to_stop(args.stop)).await;
+    reloading.abort();
+    Ok(())
+}
+
+/// SIGHUP reads the price file again, as servers do.
+async fn reload_on_hangup(control: Control) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    while hangup.recv().await.is_some() {
+        match control.reload().await {
+            Ok(()) => tracing::info!("the prices were read again"),
+            Err(why) => tracing::error!(%why, "the old prices stay in force"),
+        }
+    }
+}
+
+fn home(app: &App) -> PathBuf {
+    app.settings.home.join("gateway")
+}
+
+fn report(app: &App) -> Result<Report, Failure> {
+    Ok(Report::open(&home(app))?)
+}
+
+fn sessions(app: &App) -> Result<(), Failure> {
+    let (mut lines, mut all): (Vec<SessionLine>, usize) = (Vec::new(), 0);
+    report(app)?.sessions(|line| {
+        all += 1;
+        if lines.len() < SHOWN_MAX {
+            lines.push(line);
+        }
+    })?;
+    app.out.result(&json!({ "sessions": lines, "all": all }), || {
+        let columns = [
+            Column::Text("session"),
+            Column::Text("coupon"),
+            Column::Number("units"),
+            Column::Number("paid"),
+            Column::Number("uncleared"),
+            Column::Text("closed"),
+        ];
+        let rows = lines.iter().map(|line| {
+            let closed = if line.closed { "yes" } else { "no" };
+            let numbers = [line.units, line.paid, line.uncleared].map(|number| number.to_string());
+            let [units, paid, uncleared] = numbers;
+            [line.chain.short(), line.unit.clone(), units, paid, uncleared, closed.to_owned()]
+        });
+        format!("{}\n{all} sessions", table(&columns, rows))
+    })
+}
+
+fn revenue(app: &App) -> Result<(), Failure> {
+    let revenue = report(app)?.revenue()?;
+    let currency = peer::currency(&app.settings)?;
+    app.out.result(&json!({ "revenue": revenue, "currency": currency.code() }), || {
+        let Revenue { open, over, paid_micros, cleared_micros, unanswered } = revenue;
+        let (paid, cleared) = (shown(currency, paid_micros), shown(currency, cleared_micros));
+        format!(
+            "Paid by coupons: {paid}\nCleared at the bank: {cleared}\nSessions: {open} open, {over} over\nRequests to the bank without an answer: {unanswered}"
+        )
+    })
+}
+
+impl From<ReportError> for Failure {
+    fn from(error: ReportError) -> Self {
+        Self::damaged(error).next("start the gateway once: farthing gateway --upstream URL --price AMOUNT")
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Upstream(_) | StartError::Prices(_) => Self::usage(error),
+            StartError::Bind(_) => Self::other(error).next("choose another with --listen-on"),
+            StartError::Store(_) | StartError::Fault(_) | StartError::NoReply(_) | StartError::Folder(_) => {
+                Self::damaged(error)
+            }
+        }
+    }
+}
