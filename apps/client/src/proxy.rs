@@ -43,7 +43,9 @@ const HOP_BY_HOP: [&str; 9] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProxyError {
     /// Others could spend the money.
-    #[error("{0} can be reached from other machines, and whoever reaches the proxy spends your money: listen on 127.0.0.1")]
+    #[error(
+        "{0} can be reached from other machines, and whoever reaches the proxy spends your money: listen on 127.0.0.1"
+    )]
     NotLoopback(SocketAddr),
     /// The upstream is no server's address.
     #[error("the upstream must be http://host[:port] or https://host[:port], without path, query or user")]
@@ -74,7 +76,8 @@ pub fn router(client: PayingClient, upstream: Url, listen: SocketAddr) -> Result
 async fn forward(State(shared): State<Arc<Shared>>, request: axum::extract::Request) -> Response {
     let (parts, body) = request.into_parts();
     if !is_from_here(&parts.headers) {
-        return Problem::of_http(StatusCode::FORBIDDEN, "this proxy serves programs on its own machine only").into_response();
+        return Problem::of_http(StatusCode::FORBIDDEN, "this proxy serves programs on its own machine only")
+            .into_response();
     }
     if parts.headers.contains_key(UPGRADE) {
         return Problem::of_http(StatusCode::NOT_IMPLEMENTED, "this proxy upgrades no connection").into_response();

@@ -1,0 +1,111 @@
+//! Servers that cheat.
+
+use super::server::{Quirk, Server, UNIT};
+use super::world::{World, micros};
+use crate::{ATTEMPTS_MAX, Options, PayError, PayingClient, Receipt};
+
+const BODY: usize = 1 << 20;
+
+#[tokio::test]
+async fn client_believes_no_receipt_for_another_index_or_under_another_key_and_counts_on_by_itself() {
+    for quirk in [Quirk::OtherIndex, Quirk::BadMac] {
+        let (world, server) = (World::new(), Server::start(1, quirk).await);
+        let client = world.client(Options::default()).await;
+        for n in 1..4 {
+            let paid = client.execute(server.request(&format!("/{n}"))).await.unwrap();
+            assert_eq!(paid.receipt(), Receipt::False { at_most: micros(UNIT) });
+            assert_eq!(server.shop().earned(), n, "a server's claim moved the wallet's count");
+        }
+    }
+}
+
+#[tokio::test]
+async fn client_notices_an_answer_that_is_not_the_one_in_the_receipt_and_one_without() {
+    let (world, server) = (World::new(), Server::start(1, Quirk::OtherAnswer).await);
+    let client = world.client(Options::default()).await;
+    let (_, receipt) = client.execute(server.request("/a")).await.unwrap().bytes(BODY).await.unwrap();
+    assert_eq!(receipt, Receipt::Checked { cost: micros(UNIT), whole: false });
+    server.shop().quirk = Quirk::NoReceipt;
+    let (_, receipt) = client.execute(server.request("/b")).await.unwrap().bytes(BODY).await.unwrap();
+    assert_eq!(receipt, Receipt::Missing { at_most: micros(UNIT) });
+}
+
+#[tokio::test]
+async fn a_server_that_raises_its_price_after_quoting_is_paid_the_new_one_within_the_cap_or_nothing() {
+    let (world, server) = (World::new(), Server::start(1, Quirk::Honest).await);
+    let wallet = world.client(Options::default()).await.wallet().clone();
+    let capped = Options { per_request: Some(micros(2 * UNIT)), ..Options::default() };
+    let client = PayingClient::new(wallet, capped).unwrap();
+    client.execute(server.request("/a")).await.unwrap();
+    server.shop().price = 2;
+    let (_, receipt) = client.execute(server.request("/a")).await.unwrap().bytes(BODY).await.unwrap();
+    assert_eq!(receipt, Receipt::Checked { cost: micros(2 * UNIT), whole: true });
+    server.shop().price = 3;
+    assert!(matches!(client.execute(server.request("/a")).await, Err(PayError::Refused { .. })));
+    assert_eq!(client.spent(), micros(3 * UNIT));
+}
+
+#[tokio::test]
+async fn a_server_that_asks_more_at_every_try_is_left_after_a_bounded_number() {
+    let (world, server) = (World::new(), Server::start(1, Quirk::Dearer).await);
+    let client = world.client(Options::default()).await;
+    let answer = client.execute(server.request("/a")).await;
+    assert!(matches!(answer, Err(PayError::Refused { .. })), "{answer:?}");
+    assert_eq!(server.shop().payments as usize, ATTEMPTS_MAX);
+    assert_eq!(client.spent(), micros(0));
+}
+
+#[tokio::test]
+async fn a_server_that_says_every_coupon_was_used_gets_two_and_no_more() {
+    let (world, server) = (World::new(), Server::start(1, Quirk::SaysUsed).await);
+    let client = world.client(Options::default()).await;
+    let answer = client.execute(server.request("/a")).await;
+    assert!(matches!(answer, Err(PayError::Spent { .. })), "{answer:?}");
+    assert_eq!(server.shop().payments, 2);
+}
+
+#[tokio::test]
+async fn a_server_that_never_knows_its_sessions_is_left_after_a_bounded_number() {
+    let (world, server) = (World::new(), Server::start(1, Quirk::NoSession).await);
+    let client = world.client(Options::default()).await;
+    assert!(matches!(client.execute(server.request("/a")).await, Err(PayError::Refused { .. })));
+    assert!(server.shop().sessions() <= ATTEMPTS_MAX);
+}
+
+#[tokio::test]
+async fn client_refuses_a_quote_for_another_request() {
+    let (world, server) = (World::new(), Server::start(1, Quirk::OtherRequest).await);
+    let client = world.client(Options::default()).await;
+    assert!(matches!(client.execute(server.request("/a")).await, Err(PayError::Refused { .. })));
+    let shop = server.shop();
+    assert_eq!((shop.payments, shop.sessions()), (0, 0));
+}
+
+#[tokio::test]
+async fn client_pays_no_new_key_at_a_site_it_has_paid_before() {
+    let (world, server) = (World::new(), Server::start(1, Quirk::Honest).await);
+    let client = world.client(Options::default()).await;
+    client.execute(server.request("/a")).await.unwrap();
+    let known = client.wallet().coupon_sessions().await.unwrap()[0].clone();
+    client.wallet().coupon_trust(&known.site, farthing_core::id::PeerId([8; 32])).await.unwrap();
+    server.shop().forget_sessions();
+    let refused = client.execute(server.request("/a")).await;
+    let Err(PayError::Refused { why, .. }) = refused else { panic!("{refused:?}") };
+    assert!(why.contains("key"), "{why}");
+}
+
+#[tokio::test]
+async fn nothing_is_spent_where_nobody_is() {
+    let (world, server) = (World::new(), Server::start(1, Quirk::Honest).await);
+    let client = world.client(Options::default()).await;
+    let unbound = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", unbound.local_addr().unwrap()).parse().unwrap();
+    drop(unbound);
+    let answer = client.execute(reqwest::Request::new(reqwest::Method::GET, url)).await;
+    assert!(matches!(answer, Err(PayError::NothingSent(_))), "{answer:?}");
+    let mut streamed = server.request("/a");
+    *streamed.body_mut() =
+        Some(reqwest::Body::wrap_stream(futures::stream::empty::<Result<Vec<u8>, std::io::Error>>()));
+    assert!(matches!(client.execute(streamed).await, Err(PayError::NothingSent(_))));
+    assert_eq!(client.spent(), micros(0));
+}
