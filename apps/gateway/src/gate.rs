@@ -71,7 +71,7 @@ pub(crate) async fn serve(State(gate): State<Arc<Gate>>, request: Request) -> An
 }
 
 impl Gate {
-    async fn admit(self: &Arc<Self>, request: Request) -> Result<Answer, PaymentProblem> {
+    async fn admit(self: &Arc<Self>, request: Request) -> Result<Answer, Box<PaymentProblem>> {
         let (mut parts, body) = request.into_parts();
         // The server has taken it in whole.
         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
@@ -86,7 +86,7 @@ impl Gate {
         };
         if !self.guests.may_ask(now, number, from, route.rate) {
             let problem = PaymentProblem::new(problem::RATE, "too many requests from your address: wait a second");
-            return Err(PaymentProblem { fault: Fault::Nobody, remedy: Remedy::Again, ..problem });
+            return Err(PaymentProblem { fault: Fault::Nobody, remedy: Remedy::Again, ..problem }.into());
         }
         let is_payment = parts.headers.get_all(AUTHORIZATION).iter().any(|value| payment::is_payment(value.as_bytes()));
         if is_payment {
@@ -98,7 +98,7 @@ impl Gate {
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
         let request = request_digest(parts.method.as_str(), target, &body);
         let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        let credential = credential::find(headers).map_err(refuse::unreadable)?;
+        let credential = credential::find(headers).map_err(|why| Box::new(refuse::unreadable(why)))?;
         let Some(credential) = credential else {
             if self.guests.is_free(now, number, from, route.free_tier) {
                 return Ok(self.proxy.pass(parts, body).await);
@@ -120,7 +120,7 @@ impl Gate {
                 if problem.status == StatusCode::PAYMENT_REQUIRED.as_u16() {
                     return Ok(self.challenge(&Asked { price, request, parts: &parts }, problem));
                 }
-                Err(problem)
+                Err(problem.into())
             }
         }
     }
@@ -166,7 +166,11 @@ impl Gate {
     }
 
     /// Takes the payment of a request.
-    async fn take(&self, credential: &Credential, asked: &Asked<'_>) -> Result<Result<Taken, Denied>, PaymentProblem> {
+    async fn take(
+        &self,
+        credential: &Credential,
+        asked: &Asked<'_>,
+    ) -> Result<Result<Taken, Denied>, Box<PaymentProblem>> {
         let quoted = match &credential.form {
             Form::Full(challenge) => {
                 let bad =
@@ -188,11 +192,11 @@ impl Gate {
             Ok(if asked.price.kind == UnitKind::Request { most } else { paid.clamp(1, most) })
         };
         let purpose = Purpose { request: &asked.request, key: idempotency_key(&asked.parts.headers)? };
-        self.book.take(&credential.coupon, purpose, units).await.map_err(unavailable)
+        self.book.take(&credential.coupon, purpose, units).await.map_err(|why| unavailable(why).into())
     }
 
     /// A quote that is this gateway's own word, about this very request, and still holds.
-    fn own(&self, quote: Quote, id: &str, asked: &Asked<'_>) -> Result<Quote, PaymentProblem> {
+    fn own(&self, quote: Quote, id: &str, asked: &Asked<'_>) -> Result<Quote, Box<PaymentProblem>> {
         let problem = if !self.key.knows(&quote, id)
             || quote.request != asked.request
             || quote.seller != self.counter.me()
@@ -206,7 +210,7 @@ impl Gate {
         } else {
             return Ok(quote);
         };
-        Err(PaymentProblem { challenge: Some(id.to_owned()), ..problem })
+        Err(PaymentProblem { challenge: Some(id.to_owned()), ..problem }.into())
     }
 
     /// A refusal that says what it costs and how to pay, in every dialect.
@@ -262,7 +266,7 @@ fn host(headers: &HeaderMap) -> String {
 }
 
 /// The client's own name for the request, hashed.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<[u8; 32]>, PaymentProblem> {
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Box<PaymentProblem>> {
     let mut all = headers.get_all(names::IDEMPOTENCY_KEY).iter();
     match (all.next(), all.next()) {
         (None, _) => Ok(None),
@@ -272,7 +276,8 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<[u8; 32]>, PaymentProbl
         _ => Err(PaymentProblem::new(
             problem::SEVERAL,
             format!("Idempotency-Key is given once and has from 1 to {KEY_BYTES_MAX} bytes; nothing was taken"),
-        )),
+        )
+        .into()),
     }
 }
 

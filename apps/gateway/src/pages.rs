@@ -165,33 +165,35 @@ async fn pay_more(
     name: &str,
     digest: [u8; 32],
     found: Result<Option<credential::Credential>, credential::BadCredential>,
-) -> Result<Answer, PaymentProblem> {
+) -> Result<Answer, Box<PaymentProblem>> {
     let unpaid = || {
         PaymentProblem::new(problem::PAYMENT_REQUIRED, "send a coupon in Authorization, of as many units as you like")
     };
-    let coupon = found.map_err(refuse::unreadable)?.ok_or_else(unpaid)?.coupon;
+    let coupon = found.map_err(|why| Box::new(refuse::unreadable(why)))?.ok_or_else(|| Box::new(unpaid()))?.coupon;
     let over = || PaymentProblem::new(problem::SESSION_CLOSED, "no such answer is running; nothing was taken");
-    let meter = gate.streams.running(name).ok_or_else(over)?;
+    let meter = gate.streams.running(name).ok_or_else(|| Box::new(over()))?;
     if meter.session != coupon.session {
         return Err(PaymentProblem::new(
             problem::VERIFICATION_FAILED,
             "pay from the session the answer was begun with; nothing was taken",
-        ));
+        )
+        .into());
     }
     let purpose = Purpose { request: &digest, key: None };
-    let taken = gate.book.take(&coupon, purpose, |_| Ok(coupon.units)).await.map_err(unavailable)?;
+    let taken =
+        gate.book.take(&coupon, purpose, |_| Ok(coupon.units)).await.map_err(|why| Box::new(unavailable(why)))?;
     let payment = match taken {
         Ok(Taken::Fresh(payment)) => payment,
         Ok(Taken::Again(..)) | Err(crate::book::Denied::InProgress) => return Ok(StatusCode::ACCEPTED.into_response()),
-        Err(why) => return Err(refuse::denied(why)),
+        Err(why) => return Err(refuse::denied(why).into()),
     };
-    gate.book.durable(payment.batch).await.map_err(|_| crate::proxy::not_durable())?;
+    gate.book.durable(payment.batch).await.map_err(|_| Box::new(crate::proxy::not_durable()))?;
     if meter.add(payment.entry).is_ok() {
         return Ok(StatusCode::ACCEPTED.into_response());
     }
     let (acks, _) = gate.book.settle(payment.session, &[(payment.entry, 0)], crate::book::NOTHING);
     let problem = over();
-    Err(acks.first().map_or(problem.clone(), |ack| problem.acknowledging(ack)))
+    Err(acks.first().map_or(problem.clone(), |ack| problem.acknowledging(ack)).into())
 }
 
 /// The receipts of an answer that has ended.
