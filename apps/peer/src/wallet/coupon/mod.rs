@@ -21,6 +21,7 @@
 //! refused until its owner says so ([`Wallet::coupon_trust`]).
 
 mod allowance;
+mod delegate;
 mod opening;
 mod rows;
 mod session;
@@ -38,6 +39,7 @@ use super::Wallet;
 use super::error::WalletError;
 use super::records::{self, Origin};
 
+pub use delegate::Delegate;
 pub use opening::{Asking, Opening, Wish};
 pub use rows::{SESSIONS_MAX, SITE_MAX};
 pub use session::{CouponSession, Spend};

@@ -239,6 +239,15 @@ fn answer(
             Ledger(&mut *cx.tx).post(transfer)?;
             wire::encode(&said::Progress::Waiting { number: 1, until: cx.now })
         }
+        said::kind::OPEN_ACCOUNT => {
+            let customer = account(AccountKind::Customer, sender);
+            if cx.tx.account(customer)?.is_none() {
+                let new = Account::new(customer, AccountKind::Customer, Currency::XTS, Some(sender), cx.now);
+                Ledger(&mut *cx.tx).open(new)?;
+            }
+            let opened = said::AccountOpened { customer, deposit: customer, currency: Currency::XTS, opened: cx.now };
+            wire::encode(&opened)
+        }
         said::kind::CASES => {
             let cases = NetPay::cases_of(&*cx.tx, sender)?;
             wire::encode(&Cases { netpay: Bounded::new(cases).unwrap() })

@@ -291,3 +291,83 @@ async fn a_copied_wallet_pays_from_no_session_of_the_first() {
     assert!(look().await.unwrap().is_none(), "the session belongs to the first wallet");
     assert_eq!(copy.me(), farthing_core::sign::SecretKey::id(&seed("buyer").identity()));
 }
+
+#[tokio::test]
+async fn a_delegate_and_all_its_copies_together_spend_no_more_than_its_cap() {
+    let world = World::new();
+    let (wallet, shop) = (world.wallet("buyer").await, Shop::new(&world, "shop"));
+    let (file, cap) = (world.home("tool"), micros(50 * UNIT));
+    let expires = world.clock.now().after(Span::from_hours(2));
+    wallet.delegate(&*world.bank, &file, cap, expires).await.unwrap();
+    let kept = std::fs::read(&file).unwrap();
+    assert_eq!(world.money(&[&wallet]), i128::from(FUNDS - 50 * UNIT));
+    // A thief has the file alone, on another machine.
+    let stolen = world.home("stolen");
+    std::fs::copy(&file, &stolen).unwrap();
+    let mut taken = 0;
+    for copy in [&file, &stolen] {
+        // Where only the file is, the bank must be asked first; nobody answers at that address.
+        let opened = Wallet::open_delegate(copy, world.options()).await;
+        let tool = match opened {
+            Ok(tool) => tool.wallet,
+            Err(why) => {
+                assert!(matches!(why, WalletError::Bank(_)), "{why}");
+                let tool = world.open_at(&world.home("stolen.state")).await.unwrap();
+                tool.reconcile(&*world.bank).await.unwrap();
+                tool
+            }
+        };
+        tool.set_desk(world.bank.clone()).await;
+        let asking = tool.coupon_ask(Wish { not_after: Some(expires), ..shop.wish(30) }).await.unwrap();
+        let mut rng = ChaCha20Rng::from_seed([taken; 32]);
+        let (invoiced, invoice) = shop.seller.invoice(world.clock.now(), &shop.order, &asking.1, &mut rng).unwrap();
+        let opening = asking.0.on_invoice(invoice).await.unwrap();
+        let committed = shop.seller.on_payment(&invoiced, opening.payment().clone()).unwrap();
+        let AuthAnswer::Answered(signed) = world.bank.authorise(shop.seller.key.id(), committed.request().clone())
+        else {
+            panic!("the bank saw a conflict");
+        };
+        taken += u8::from(shop.seller.on_authorisation(&committed, signed).is_ok());
+        tool.close().await;
+    }
+    assert_eq!(taken, 1, "both copies together got more than the cap");
+    assert_eq!(std::fs::read(&file).unwrap(), kept, "the file never changes");
+}
+
+#[tokio::test]
+async fn a_delegate_pays_nothing_once_it_has_ended_and_its_owner_takes_the_rest_back() {
+    let world = World::new();
+    let wallet = world.wallet("buyer").await;
+    let file = world.home("tool");
+    let expires = world.clock.now().after(Span::from_hours(1));
+    wallet.delegate(&*world.bank, &file, micros(50 * UNIT), expires).await.unwrap();
+    world.clock.advance(Span::from_hours(1));
+    assert!(matches!(Wallet::open_delegate(&file, world.options()).await, Err(WalletError::Session(_))));
+    let stranger = world.wallet("stranger").await;
+    let refused = stranger.reclaim(&*world.bank, &file, &world.home("w1")).await;
+    assert!(matches!(refused, Err(WalletError::Foreign(_))));
+    assert_eq!(wallet.reclaim(&*world.bank, &file, &world.home("w2")).await.unwrap(), micros(50 * UNIT));
+    assert_eq!(wallet.reclaim(&*world.bank, &file, &world.home("w3")).await.unwrap(), micros(0));
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_delegate_or_open_to_others_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::new();
+    let wallet = world.wallet("buyer").await;
+    let file = world.home("tool");
+    let expires = world.clock.now().after(Span::from_hours(1));
+    wallet.delegate(&*world.bank, &file, micros(UNIT), expires).await.unwrap();
+    let again = wallet.delegate(&*world.bank, &file, micros(UNIT), expires).await;
+    assert!(matches!(again, Err(WalletError::Exists(_))));
+    let whole = std::fs::read(&file).unwrap();
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        std::fs::write(&file, bytes).unwrap();
+        assert!(Wallet::open_delegate(&file, world.options()).await.is_err(), "byte {at} was changed unnoticed");
+    }
+    std::fs::write(&file, whole).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(matches!(Wallet::open_delegate(&file, world.options()).await, Err(WalletError::Exposed { .. })));
+}
