@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use farthing_e2e::{Goods, PIECE_MICROS, Town, Way, amount, exit, proofs};
+use farthing_e2e::{Goods, Home, PIECE_BYTES, PIECE_MICROS, Town, Ware, Way, amount, exit, proofs, wait_for};
 
 #[test]
 fn a_new_user_buys_and_a_new_user_sells() {
@@ -68,7 +68,7 @@ fn buying_goes_on_while_the_bank_is_down() {
 
     // Killed while the purchase runs: as soon as the first pieces are on the buyer's disk.
     let buying = cleo.start(&["buy", &content, "--out", "bought"]);
-    farthing_e2e::wait_for("the first piece", || fs::read_dir(cleo.path().join("bought")).ok());
+    wait_for("the first piece", || fs::read_dir(cleo.path().join("bought")).ok());
     town.kill_bank();
     let bought = buying.wait().good();
     assert!(ware.is_at(&cleo.path().join("bought").join(&ware.name)), "{bought:#}");
@@ -108,4 +108,70 @@ fn everything_works_over_tls_with_a_self_made_certificate_and_nothing_with_anoth
     let forged = format!("{}{other}{}", &town.bank_address[..digit], &town.bank_address[digit + 1..]);
     let failed = town.home("dora").fails(&["wallet", "init", "--bank", &forged], exit::UNREACHABLE);
     assert_eq!(failed.money, "unmoved", "{failed:?}");
+}
+
+/// The commands of the README's section "Use it", block by block, without their comments.
+fn readme_commands() -> Vec<Vec<Vec<String>>> {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+    let text = fs::read_to_string(readme).unwrap();
+    let (_, section) = text.split_once("## Use it").expect("a section about using it");
+    let section = section.split_once("\n## ").map_or(section, |(section, _)| section);
+    let blocks = section.split("```sh").skip(1).map(|block| block.split("```").next().unwrap_or_default());
+    let commands = |block: &str| block.lines().filter_map(|line| line.strip_prefix("farthing ")).map(words).collect();
+    blocks.map(commands).collect()
+}
+
+/// Splits a command as a shell does, up to its comment.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut quoted) = (Vec::new(), false);
+    let mut word = String::new();
+    for c in line.chars() {
+        match c {
+            '#' if !quoted => break,
+            '"' => quoted = !quoted,
+            ' ' if !quoted => words.push(std::mem::take(&mut word)),
+            other => word.push(other),
+        }
+    }
+    words.push(word);
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[test]
+fn every_command_of_the_readme_works_as_it_is_written() {
+    let blocks = readme_commands();
+    assert_eq!(blocks.len(), 3, "a block each for bank and index, seller and buyer: {blocks:?}");
+    let town = tempfile::tempdir().unwrap();
+    let person = |name: &str| Home::new(town.path(), name).with_passphrase("chosen by me");
+    let homes = [person("bank"), person("ada"), person("cleo")];
+    let ware = Ware { name: "River recording.ogg".to_owned(), bytes: vec![7; 3 * PIECE_BYTES] };
+    Goods(vec![ware.clone()]).put(&homes[1].path().join("music"));
+    let mut servers = Vec::new();
+    let mut addresses: Vec<(&str, String)> = Vec::new();
+    for (block, home) in blocks.iter().zip(homes) {
+        let home = addresses.iter().fold(home, |home, (name, address)| home.with_env(name, address));
+        for command in block {
+            let command: Vec<&str> =
+                command.iter().map(|word| if word == "~/music" { "music" } else { word.as_str() }).collect();
+            match command[..] {
+                ["bank" | "index", "serve"] => {
+                    // The ports of the README may be taken here.
+                    let home = addresses.iter().fold(home.clone(), |home, (name, at)| home.with_env(name, at));
+                    let (server, ready) = home.serve(&[&command[..], &["--listen-on", "127.0.0.1:0"]].concat());
+                    servers.push(server);
+                    let name = if command[0] == "bank" { "FARTHING_BANK" } else { "FARTHING_INDEX" };
+                    addresses.push((name, ready["listening"].as_str().unwrap().to_owned()));
+                }
+                ["share", ..] => servers.push(home.serve(&command).0),
+                // The index hears of a new seller soon, not at once.
+                ["search", ..] => wait_for("the seller being listed", || {
+                    let found = home.get(&command);
+                    found["hits"].as_array().is_some_and(|hits| !hits.is_empty()).then_some(())
+                }),
+                _ => home.does(&command),
+            }
+        }
+    }
+    assert!(ware.is_at(&town.path().join("cleo").join(&ware.name)), "the last block buys what the one before sells");
 }
