@@ -2,11 +2,14 @@
 
 pub(crate) mod bank;
 pub(crate) mod buy;
+pub(crate) mod delegate;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod gateway;
+pub(crate) mod get;
 pub(crate) mod help;
 pub(crate) mod index;
+pub(crate) mod proxy;
 pub(crate) mod sell;
 pub(crate) mod wallet;
 
@@ -109,6 +112,10 @@ pub(crate) enum Command {
     /// Proofs of payment, signed by those who were paid
     #[command(subcommand)]
     Receipts(wallet::ReceiptsCommand),
+    /// Ask an HTTP service, and pay if it wants to be paid
+    Get(Box<get::GetArgs>),
+    /// Pay an HTTP service for programs that cannot be changed: a proxy on this machine
+    Proxy(Box<proxy::ProxyArgs>),
     /// Charge for an HTTP service: a gateway in front of it
     Gateway(Box<gateway::GatewayArgs>),
     /// Run a bank
@@ -135,7 +142,8 @@ impl Command {
         }
         matches!(
             self,
-            Self::Bank(bank::BankCommand::Serve(_) | bank::BankCommand::Signer(_))
+            Self::Proxy(_)
+                | Self::Bank(bank::BankCommand::Serve(_) | bank::BankCommand::Signer(_))
                 | Self::Index(index::IndexCommand::Serve(_))
         )
     }
@@ -178,6 +186,8 @@ impl Cli {
             Command::Buy(args) => buy::buy(&app, args).await,
             Command::History(args) => wallet::history(&app, args).await,
             Command::Receipts(command) => wallet::receipts(&app, command).await,
+            Command::Get(args) => get::run(&app, *args).await,
+            Command::Proxy(args) => proxy::run(&app, *args).await,
             Command::Gateway(args) => gateway::run(&app, *args).await,
             Command::Bank(command) => bank::run(&app, command).await,
             Command::Index(command) => index::run(&app, command).await,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{App, Typed};
+use super::{App, Typed, delegate};
 use crate::fail::{Context, Failure};
 use crate::peer::{self, Request, make, policy, words};
 use crate::show::confirm;
@@ -32,6 +32,8 @@ pub(crate) enum WalletCommand {
     Backup(BackupArgs),
     /// Begin again from a backup or from the recovery phrase
     Restore(RestoreArgs),
+    /// Set money aside in a file to hand to a program, which can spend that and no more
+    Delegate(delegate::DelegateArgs),
     /// Compare books with the bank, as is needed once after a restore before paying
     Reconcile,
     /// Show the 24 words from which the keys can be made again
@@ -180,6 +182,7 @@ pub(crate) async fn run(app: &App, command: WalletCommand) -> Result<(), Failure
             let reconciled: peer::Done = peer::ask(app, Request::Reconcile).await?;
             out.result(&reconciled, || &reconciled.words)
         }
+        WalletCommand::Delegate(args) => delegate::run(app, args).await,
         WalletCommand::Words => make::show_words(app).await,
     }
 }

@@ -28,6 +28,11 @@ impl Out {
         Self { json, quiet }
     }
 
+    /// Whether results are JSON.
+    pub(crate) const fn is_json(self) -> bool {
+        self.json
+    }
+
     /// Whether progress is worth drawing.
     pub(crate) fn draws(self) -> bool {
         !self.quiet && !self.json && std::io::stderr().is_terminal()
