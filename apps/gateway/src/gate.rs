@@ -46,6 +46,8 @@ pub(crate) struct Gate {
     /// How long a quote holds.
     pub(crate) quote_life: Span,
     pub(crate) clear: Arc<tokio::sync::Notify>,
+    /// `http` or `https`, as clients reach it.
+    pub(crate) scheme: &'static str,
 }
 
 /// A priced request.
@@ -219,7 +221,7 @@ impl Gate {
         let quote = self.quote(asked.price, asked.request);
         let now = self.clock.now();
         let host = host(&asked.parts.headers);
-        let url = format!("http://{host}{}", asked.parts.uri.path());
+        let url = format!("{}://{host}{}", self.scheme, asked.parts.uri.path());
         let v1 = x402::PaymentRequirementsV1::new(&self.key, &quote, now, &url);
         let mut body = serde_json::to_value(&problem).unwrap_or_default();
         if let Some(members) = body.as_object_mut() {

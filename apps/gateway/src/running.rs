@@ -15,6 +15,7 @@ use farthing_dialects::quote::ChallengeKey;
 use farthing_driver::{Clock, Driver, DriverHandle, NoReply, NoRole, OsEntropy};
 use farthing_ledger::StoreFault;
 use farthing_net::http::endpoint::Endpoint;
+use farthing_net::http::ops;
 use farthing_net::http::server::{BindError, Limits, Server, ServerConfig, Tls};
 use farthing_store::{SqliteOptions, SqliteStore, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -117,6 +118,8 @@ pub struct Config {
     pub tls: Tls,
     /// What strangers may use up.
     pub limits: Limits,
+    /// Where this machine's own tools find health, readiness and metrics; a loopback address.
+    pub ops: Option<SocketAddr>,
     /// The folder for its records.
     pub home: PathBuf,
     /// What things cost.
@@ -146,6 +149,7 @@ impl Config {
             listen,
             tls: Tls::PlainLoopbackOnly,
             limits: limits(),
+            ops: None,
             home,
             prices,
             durability: Durability::Each,
@@ -210,6 +214,7 @@ pub fn records_in(home: &Path) -> PathBuf {
 /// A gateway that has its port and is not serving yet.
 pub struct Gateway {
     server: Server,
+    ops: Option<Server>,
     gate: Arc<Gate>,
     clearer: Arc<Clearer>,
     handle: DriverHandle,
@@ -275,11 +280,20 @@ impl Gateway {
             clock,
             quote_life: config.quote_life,
             clear,
+            scheme: if config.tls == Tls::PlainLoopbackOnly { "http" } else { "https" },
         };
         let server =
             Server::bind(ServerConfig { listen: config.listen, tls: config.tls, limits: config.limits }).await?;
+        let ops = match config.ops {
+            None => None,
+            Some(listen) => {
+                let plain = ServerConfig { listen, tls: Tls::PlainLoopbackOnly, limits: Limits::default() };
+                Some(Server::bind(plain).await?)
+            }
+        };
         Ok(Self {
             server,
+            ops,
             gate: Arc::new(gate),
             clearer: Arc::new(clearer),
             handle,
@@ -301,6 +315,12 @@ impl Gateway {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.server.address()
+    }
+
+    /// Where health, readiness and metrics are, if anywhere.
+    #[must_use]
+    pub fn ops_address(&self) -> Option<SocketAddr> {
+        self.ops.as_ref().map(Server::address)
     }
 
     /// What may be lost when the machine fails.
@@ -340,12 +360,22 @@ impl Gateway {
                 ((), ()) = async { tokio::join!(control.watch(), control.tidy()) } => {}
             }
         });
+        let ops = self.ops.map(|server| {
+            let book = Arc::clone(&self.gate.book);
+            let ready =
+                move || if book.is_healthy() { Ok(()) } else { Err("payments cannot be written down".to_owned()) };
+            let token = stopping.clone();
+            tokio::spawn(async move { server.serve(ops::router(ready), token.cancelled_owned()).await })
+        });
         self.server.serve(pages::router(Arc::clone(&self.gate)), stop).await;
         if let Err(why) = self.clearer.clear().await {
             tracing::warn!(%why, "not all is cleared: the next start goes on with it");
         }
         stopping.cancel();
         let _ = tokio::join!(keeping, clearing, watching);
+        if let Some(ops) = ops {
+            let _ = ops.await;
+        }
         self.handle.stop().await;
     }
 }

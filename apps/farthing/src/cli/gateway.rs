@@ -63,6 +63,9 @@ struct ServeArgs {
     /// Where to listen; beyond this machine, TLS is used with a certificate of its own making
     #[arg(long, value_name = "IP:PORT", default_value = LISTEN)]
     listen_on: SocketAddr,
+    /// Where this machine's own tools find health, readiness and metrics, such as 127.0.0.1:9402
+    #[arg(long, value_name = "IP:PORT")]
+    ops_on: Option<SocketAddr>,
     /// When payments are on disk: "each", before the service is asked; or a time such as 10ms, at
     /// most so much later
     #[arg(long, value_name = "WHEN", default_value = "each", value_parser = durability)]
@@ -117,6 +120,7 @@ async fn serve(app: &App, args: ServeArgs) -> Result<(), Failure> {
     let threshold = args.clear_at.map(|typed| typed.amount(currency)).transpose()?;
     let mut config = Config::new(upstream, args.listen_on, home.clone(), prices);
     config.tls = if args.listen_on.ip().is_loopback() { Tls::PlainLoopbackOnly } else { Tls::SelfMade { dir: home } };
+    config.ops = args.ops_on;
     config.durability = args.durability;
     config.clear = ClearWhen { every: args.clear_every.into(), threshold };
     let identity = wallet.identity();

@@ -68,13 +68,9 @@ impl Meter {
         Ok(())
     }
 
-    /// How many bytes may be sent at once now.
-    pub(crate) fn bytes_left(&self) -> u64 {
+    fn bytes_left_of(&self, state: &State) -> u64 {
         match self.quote.kind {
-            UnitKind::Byte => {
-                let state = lock(&self.state);
-                self.quote.covered_by(state.units).saturating_sub(state.bytes)
-            }
+            UnitKind::Byte => self.quote.covered_by(state.units).saturating_sub(state.bytes),
             UnitKind::Request | UnitKind::Second => u64::MAX,
         }
     }
@@ -90,9 +86,13 @@ impl Meter {
         }
     }
 
-    /// So many bytes were sent.
-    pub(crate) fn sent(&self, bytes: usize) {
-        lock(&self.state).bytes += bytes as u64;
+    /// Takes up to so many bytes to be sent: as many as are paid for.
+    pub(crate) fn take(&self, bytes: usize) -> usize {
+        let mut state = lock(&self.state);
+        let left = self.bytes_left_of(&state);
+        let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes);
+        state.bytes = state.bytes.saturating_add(taken as u64);
+        taken
     }
 
     /// The answer runs from now on.
@@ -108,7 +108,8 @@ impl Meter {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if self.bytes_left() > 0 && !self.time_left().is_zero() {
+            let bytes = self.bytes_left_of(&lock(&self.state));
+            if bytes > 0 && !self.time_left().is_zero() {
                 self.run();
                 return Ok(());
             }
@@ -145,5 +146,63 @@ impl State {
     fn pause(&mut self) {
         self.ran = self.ran_until_now();
         self.running = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use farthing_core::amount::{Currency, Rate};
+    use farthing_core::id::{NetworkId, OrderId, PeerId};
+    use farthing_core::time::Time;
+    use farthing_coupon::secret::Digest;
+
+    use super::*;
+
+    fn meter(kind: UnitKind, units: u32) -> Meter {
+        let coupon = Currency::XTS.micros(10).unwrap();
+        let quote = Quote {
+            network: NetworkId([0; 16]),
+            seller: PeerId([0; 32]),
+            realm: OrderId([0; 32]),
+            coupon,
+            units,
+            kind,
+            rate: Rate { price: coupon, per: 1 },
+            expires: Time::from_millis(0),
+            request: [0; 32],
+        };
+        Meter::new(quote, SessionName([0; 16]), entry(units, units))
+    }
+
+    fn entry(index: u32, units: u32) -> LogEntry {
+        LogEntry { index, units, order: Digest([0; 32]) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn seconds_are_counted_while_the_answer_runs_and_not_while_it_waits_for_money() {
+        let meter = meter(UnitKind::Second, 2);
+        meter.run();
+        tokio::time::advance(Duration::from_millis(1_500)).await;
+        assert_eq!(meter.time_left(), Duration::from_millis(500));
+        tokio::time::advance(Duration::from_millis(500)).await;
+        assert_eq!(meter.paid(Duration::from_secs(30)).await, Err(RanOut));
+        meter.add(entry(5, 3)).unwrap();
+        meter.paid(Duration::from_secs(30)).await.unwrap();
+        tokio::time::advance(Duration::from_millis(1_100)).await;
+        let charged: Vec<u32> = meter.end(false).into_iter().map(|(_, charged)| charged).collect();
+        assert_eq!(charged, [2, 2]);
+        assert_eq!(meter.add(entry(6, 1)), Err(Over));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_payment_wakes_whoever_waits_for_it() {
+        let meter = meter(UnitKind::Byte, 1);
+        assert_eq!((meter.take(5), meter.take(5)), (1, 0));
+        let later = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            meter.add(entry(4, 3)).unwrap();
+        };
+        let (paid, ()) = tokio::join!(meter.paid(Duration::from_secs(30)), later);
+        assert_eq!((paid, meter.take(5)), (Ok(()), 3));
     }
 }

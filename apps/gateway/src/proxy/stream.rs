@@ -104,9 +104,7 @@ impl Running {
             }
             if !self.held.is_empty() {
                 self.settlement.meter.paid(self.limits.pause).await?;
-                let left = usize::try_from(self.settlement.meter.bytes_left()).unwrap_or(usize::MAX);
-                let bytes = self.held.split_to(left.min(self.held.len()));
-                self.settlement.meter.sent(bytes.len());
+                let bytes = self.held.split_to(self.settlement.meter.take(self.held.len()));
                 self.settlement.digest.update(&bytes);
                 return Ok(Some(bytes));
             }
@@ -132,9 +130,14 @@ pub(super) async fn carry(client: Upgraded, upstream: Upgraded, mut settlement: 
     let meter = std::sync::Arc::clone(&settlement.meter);
     meter.run();
     let both = async {
+        let passing = async {
+            tokio::try_join!(
+                pass(&mut client_in, &mut upstream_out, &meter, limits),
+                pass(&mut upstream_in, &mut client_out, &meter, limits),
+            )
+        };
         tokio::select! {
-            () = pass(&mut client_in, &mut upstream_out, &meter, limits) => {}
-            () = pass(&mut upstream_in, &mut client_out, &meter, limits) => {}
+            _ = passing => {}
             () = out_of_time(&meter, limits) => {}
         }
     };
@@ -159,22 +162,28 @@ async fn out_of_time(meter: &super::meter::Meter, limits: StreamLimits) {
     }
 }
 
+/// Passes bytes on until their end.
 async fn pass(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
     meter: &super::meter::Meter,
     limits: StreamLimits,
-) {
+) -> Result<(), Ended> {
     let mut chunk = vec![0; CHUNK];
     loop {
-        if meter.paid(limits.pause).await.is_err() {
-            return;
+        let read = from.read(&mut chunk).await.map_err(|_| Ended)?;
+        if read == 0 {
+            return to.shutdown().await.map_err(|_| Ended);
         }
-        let room = usize::try_from(meter.bytes_left()).unwrap_or(CHUNK).clamp(1, CHUNK);
-        let Ok(read @ 1..) = from.read(&mut chunk[..room]).await else { return };
-        meter.sent(read);
-        if to.write_all(&chunk[..read]).await.is_err() {
-            return;
+        let mut rest = &chunk[..read];
+        while !rest.is_empty() {
+            meter.paid(limits.pause).await.map_err(|_| Ended)?;
+            let (now, later) = rest.split_at(meter.take(rest.len()));
+            to.write_all(now).await.map_err(|_| Ended)?;
+            rest = later;
         }
     }
 }
+
+/// A side broke off, or the money ran out: the other side ends with it.
+struct Ended;

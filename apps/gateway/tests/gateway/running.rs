@@ -116,3 +116,14 @@ async fn payments_written_down_later_say_what_can_be_lost_and_are_written_down()
     let town = town.restart().await;
     assert_eq!(send(&town, "/hello", &used).await.status(), 409);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_and_health_are_for_this_machine_s_tools_and_not_for_customers() {
+    let town = Town::with(PRICES, |config| config.ops = Some("127.0.0.1:0".parse().unwrap())).await;
+    assert_eq!(town.get("/metrics").await.status(), 402);
+    assert_eq!(town.get("/.well-known/farthing/healthz").await.status(), 200);
+    let ops = town.ops.unwrap();
+    let metrics = town.http.get(format!("http://{ops}/metrics")).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("farthing_gateway_challenges_total"));
+    assert_eq!(town.http.get(format!("http://{ops}/readyz")).send().await.unwrap().status(), 200);
+}

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use farthing_dialects::{names, payment};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::town::{Town, receipts};
 
@@ -76,4 +77,43 @@ async fn an_answer_that_breaks_off_is_given_back_where_it_costs_the_same_however
     let stream = answer.headers()[names::STREAM].to_str().unwrap().to_owned();
     assert!(answer.bytes().await.is_err());
     assert_eq!(buyer.spender.on_ack(&receipts(&town, &stream).await[0]), Ok(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgraded_connection_is_charged_both_ways_and_waits_for_money() {
+    let town = Town::new().await;
+    let mut buyer = town.buyer(1, 100).await;
+    // Ten bytes a coupon: twenty out and twenty back.
+    let coupon = buyer.coupon("GET", "/socket", b"", 4);
+    let mut socket = tokio::net::TcpStream::connect(town.base.trim_start_matches("http://")).await.unwrap();
+    let credential = payment::compact(&coupon);
+    let head = format!(
+        "GET /socket HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: echo\r\nauthorization: {credential}\r\n\r\n"
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(socket.read_u8().await.unwrap());
+    }
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    let line = answer.lines().find(|line| line.starts_with(names::STREAM)).unwrap();
+    let stream = line.split(' ').nth(1).unwrap().to_owned();
+    socket.write_all(&[b'a'; 20]).await.unwrap();
+    let mut echoed = [0; 20];
+    socket.read_exact(&mut echoed).await.unwrap();
+    socket.write_all(&[b'b'; 10]).await.unwrap();
+    let mut more = [0; 10];
+    let paused = tokio::time::timeout(Duration::from_millis(100), socket.read_exact(&mut more)).await;
+    assert!(paused.is_err(), "it waits");
+    let path = names::stream_path(&stream);
+    let coupon = buyer.coupon("POST", &path, b"", 5);
+    let request = town.http.post(town.url(&path)).header("authorization", payment::compact(&coupon));
+    assert_eq!(request.send().await.unwrap().status(), 202);
+    socket.read_exact(&mut more).await.unwrap();
+    assert_eq!(more, [b'b'; 10]);
+    socket.shutdown().await.unwrap();
+    let acks = receipts(&town, &stream).await;
+    let charged: Vec<_> = acks.iter().map(|ack| buyer.spender.on_ack(ack).unwrap()).collect();
+    assert_eq!(charged, [4, 2]);
 }

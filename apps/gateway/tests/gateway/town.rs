@@ -196,6 +196,7 @@ async fn service(seen: Arc<Seen>) -> SocketAddr {
                 "slow"
             }),
         )
+        .route("/socket", any(echo_socket))
         .route("/forges", any(async || ([(names::PAYMENT_RECEIPT, "forged")], "x").into_response()))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&seen), count))
         .with_state(seen);
@@ -203,6 +204,17 @@ async fn service(seen: Arc<Seen>) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
     address
+}
+
+/// Changes the protocol to one that repeats all it hears.
+async fn echo_socket(mut request: Request) -> axum::response::Response {
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let (mut from, mut to) = tokio::io::split(hyper_util::rt::TokioIo::new(upgrade.await.unwrap()));
+        let _ = tokio::io::copy(&mut from, &mut to).await;
+    });
+    let headers = [("connection", "upgrade"), ("upgrade", "echo")];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
 /// A gateway that runs, and all around it.
@@ -213,6 +225,7 @@ pub(crate) struct Town {
     pub(crate) base: String,
     pub(crate) http: Client,
     pub(crate) control: Control,
+    pub(crate) ops: Option<SocketAddr>,
     pub(crate) home: Arc<tempfile::TempDir>,
     stop: Option<oneshot::Sender<()>>,
     running: Option<tokio::task::JoinHandle<()>>,
@@ -311,12 +324,12 @@ impl Town {
         };
         let keys_here = Keys::of(keys.into());
         let gateway = Gateway::start(config, &keys_here, there, Arc::new(clock.clone())).await.unwrap();
-        let (base, control) = (gateway.endpoint().unwrap().to_string(), gateway.control());
+        let (base, control, ops) = (gateway.endpoint().unwrap().to_string(), gateway.control(), gateway.ops_address());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(gateway.run(async { drop(stopped.await) }));
         let http = client::client(&base.parse().unwrap()).unwrap();
         let (stop, running) = (Some(stop), Some(running));
-        Self { bank, clock, seen, base, http, control, home, stop, running, service, keys }
+        Self { bank, clock, seen, base, http, control, ops, home, stop, running, service, keys }
     }
 
     /// Stops the gateway and starts it again on the same records.
