@@ -146,6 +146,20 @@ impl Broker {
         self.buyers.get(&chain)
     }
 
+    /// All sessions with buyers: to clear.
+    pub fn buyers(&self) -> impl Iterator<Item = &Session> {
+        self.buyers.values()
+    }
+
+    /// Lets go of a buyer's session that was cleared for the last time, and of its translations.
+    pub fn remove_buyer(&mut self, chain: ChainId) {
+        self.buyers.remove(&chain);
+        let jobs: Vec<JobName> = self.jobs.range((chain, 0)..=(chain, u32::MAX)).map(|(name, _)| *name).collect();
+        for name in jobs {
+            self.jobs.remove(&name);
+        }
+    }
+
     /// The session with a seller: to write down.
     #[must_use]
     pub fn seller(&self, seller: PeerId) -> Option<&Spender> {

@@ -157,8 +157,11 @@ fn forget(cx: &mut Context<'_>) -> Result<bool, Halt> {
     Ok(due.len() == PER_TICK)
 }
 
+/// A key that begins with a time, and the rest of it.
+type DueKey = (Vec<u8>, Vec<u8>);
+
 /// Keys whose time has come, with what they are about.
-fn due(cx: &Context<'_>, table: Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreFault> {
+fn due(cx: &Context<'_>, table: Table) -> Result<Vec<DueKey>, StoreFault> {
     let rows = cx.tx.scan(table, Scan { prefix: &[], after: None, limit: PER_TICK })?;
     let split = |(key, _): (Vec<u8>, Vec<u8>)| {
         let (at, what) = split_timed(&key)?;

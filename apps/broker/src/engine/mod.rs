@@ -1,0 +1,150 @@
+//! The broker with a store, a bank and hands.
+
+mod buyers;
+mod clearing;
+mod sellers;
+mod translate;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use farthing_bank::client::{AskError, BankClient};
+use farthing_core::id::{ChainId, PeerId};
+use farthing_core::order::Order;
+use farthing_core::refusal::{Code, Fault, Money, Refusal, Remedy};
+use farthing_core::sign::SecretKey;
+use farthing_core::time::Time;
+use farthing_coupon::broker::Broker;
+use farthing_coupon::secret::Digest;
+use farthing_coupon::seller::{Invoiced, Seller, Terms};
+use farthing_coupon::session::Session;
+use farthing_coupon::spender::Spender;
+use farthing_driver::{Clock, DriverHandle, NoReply};
+use farthing_ledger::StoreFault;
+use farthing_net::http::client::{CONNECT_TIME, REQUEST_TIME};
+use farthing_store::Reader;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::rows::{self, BUYERS, BuyerRow, SELLERS, SellerRow};
+use crate::server::Terms as BrokerTerms;
+
+/// The most invoices kept that were not paid yet; then all are forgotten, and buyers begin again.
+const INVOICES_MAX: usize = 10_000;
+
+/// What changes in one step with the store.
+pub(crate) struct Desk {
+    pub(crate) broker: Broker,
+    /// Sessions that take no more payments.
+    pub(crate) closed: BTreeSet<ChainId>,
+    pub(crate) origins: BTreeMap<PeerId, String>,
+}
+
+/// All that a running broker has.
+pub(crate) struct Engine {
+    pub(crate) seller: Seller,
+    /// The same key once more, for questions to the bank.
+    pub(crate) key: SecretKey,
+    pub(crate) order: Order,
+    pub(crate) bank: BankClient,
+    pub(crate) driver: DriverHandle,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) http: reqwest::Client,
+    pub(crate) terms: BrokerTerms,
+    /// Changed on the driver's thread only, where a change and its rows are one.
+    pub(crate) desk: Arc<Mutex<Desk>>,
+    pub(crate) invoices: Mutex<BTreeMap<Digest, Invoiced>>,
+    /// One purchase from a seller at a time, and one clearing.
+    pub(crate) buying: tokio::sync::Mutex<()>,
+    pub(crate) clearing: tokio::sync::Mutex<()>,
+}
+
+/// The desk as it was written down.
+pub(crate) fn load(books: &dyn Reader, key: SecretKey, bank: &BankClient, fee: u32) -> Result<Desk, StoreFault> {
+    let mut closed = BTreeSet::new();
+    let mut buyers = Vec::new();
+    for (_, row) in rows::all::<BuyerRow>(books, BUYERS)? {
+        let session = Session::resume(row.state);
+        if row.closed {
+            closed.insert(session.chain());
+        }
+        buyers.push(session);
+    }
+    let (mut sellers, mut origins) = (Vec::new(), BTreeMap::new());
+    for (_, row) in rows::all::<SellerRow>(books, SELLERS)? {
+        let wrong = |why| StoreFault(format!("a session with a seller is damaged: {why}"));
+        let spender = Spender::resume(row.state, row.seed).map_err(wrong)?;
+        origins.extend(spender.seller().map(|seller| (seller, row.origin)));
+        sellers.push(spender);
+    }
+    let broker = Broker::new(key, bank.network(), fee, buyers, sellers, rows::jobs(books)?);
+    Ok(Desk { broker, closed, origins })
+}
+
+/// The broker as a seller: the same at every start.
+pub(crate) fn seller(key: SecretKey, seal: farthing_core::seal::SealKey, bank: &BankClient) -> Seller {
+    Seller { key, seal, network: bank.network(), bank: bank.bank(), terms: Terms::default() }
+}
+
+/// A client for sellers: patient for as long as a request may take, following nobody elsewhere.
+pub(crate) fn http() -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(CONNECT_TIME)
+        .timeout(REQUEST_TIME)
+        .build()
+}
+
+impl Engine {
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    pub(crate) fn desk(&self) -> MutexGuard<'_, Desk> {
+        lock(&self.desk)
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Fresh randomness of the operating system.
+pub(crate) fn random() -> Result<[u8; 32], Refusal> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|why| {
+        tracing::error!(%why, "the operating system gave no randomness");
+        Refusal::new(Code::State, "the broker cannot draw numbers just now").blame(Fault::Us).remedy(Remedy::Again)
+    })?;
+    Ok(bytes)
+}
+
+pub(crate) fn dice() -> Result<ChaCha20Rng, Refusal> {
+    Ok(ChaCha20Rng::from_seed(random()?))
+}
+
+/// What a caller is told where the broker's own store gave no answer.
+pub(crate) fn no_reply(why: NoReply) -> Refusal {
+    match why {
+        NoReply::Refused(why) => why,
+        NoReply::Down => later("the broker is closing: send the very same again later"),
+        NoReply::Unknown => {
+            later("the broker does not know yet what came of it: send the very same again").money(Money::Unknown)
+        }
+    }
+}
+
+/// What a buyer is told where the bank refused, or gave no answer.
+pub(crate) fn no_answer(why: &AskError) -> Refusal {
+    match why {
+        AskError::Refused { refusal, .. } => refusal.clone(),
+        AskError::NotSent(_) | AskError::Unknown(_) => {
+            later("the bank does not answer: send the very same again").money(why.money())
+        }
+    }
+}
+
+pub(crate) fn later(why: &'static str) -> Refusal {
+    Refusal::new(Code::State, why).blame(Fault::Us).remedy(Remedy::Again)
+}

@@ -1,0 +1,165 @@
+//! The broker as a buyer: sessions with sellers.
+
+use std::sync::Arc;
+
+use farthing_core::id::PeerId;
+use farthing_core::refusal::{Code, Money, Refusal};
+use farthing_core::sign::Signed;
+use farthing_core::time::Span;
+use farthing_core::wire::{self, Wire};
+use farthing_coupon::buyer::{Buyer, Purchase};
+use farthing_coupon::messages::{Clear, Confirm};
+use farthing_dialects::names::{CBOR, INITIATE_PATH, OFFER_PATH, OPEN_PATH};
+use farthing_dialects::service::Offer;
+use farthing_net::http::client::{read_bounded, read_problem, send_idempotent};
+use farthing_role::Context;
+use farthing_store::Overlay;
+
+use super::{Engine, dice, later, lock, no_reply, random};
+use crate::rows::{self, BUYING, BuyingRow, SELLERS, SellerRow, seller_key};
+
+/// The longest of a seller's own messages that is read.
+const MESSAGE_BYTES_MAX: usize = 16 << 10;
+/// How long sessions with sellers run.
+const LIFE: Span = Span::from_hours(24);
+
+impl Engine {
+    /// Meets the sellers there are no sessions with yet. A seller that does not answer is left for
+    /// the next time.
+    pub(crate) async fn meet_sellers(&self) {
+        for origin in &self.terms.sellers {
+            let known = self.desk().origins.iter().find(|(_, known)| *known == origin).map(|(seller, _)| *seller);
+            if known.is_none_or(|seller| !self.is_good(seller, 1))
+                && let Err(why) = self.buy_session(origin).await
+            {
+                tracing::warn!(origin, %why, "no session with this seller");
+            }
+        }
+    }
+
+    /// Whether a session still has so many units, and time.
+    fn is_good(&self, seller: PeerId, units: u32) -> bool {
+        let now = self.now();
+        self.desk()
+            .broker
+            .seller(seller)
+            .is_some_and(|spender| spender.left() >= units && now < spender.not_after().before(self.terms.margin))
+    }
+
+    /// Opens another session where the one there is has too little left, and nothing of it waits
+    /// for an answer.
+    pub(crate) async fn renew(&self, seller: PeerId, units: u32) -> Result<(), Refusal> {
+        if self.is_good(seller, units) {
+            return Ok(());
+        }
+        let origin = {
+            let desk = self.desk();
+            let waits = desk.broker.seller(seller).is_some_and(|spender| !spender.unanswered().is_empty());
+            if waits {
+                return Err(later("the broker waits for answers of this seller: send the very same again"));
+            }
+            desk.origins.get(&seller).cloned()
+        };
+        let unknown = || Refusal::new(Code::Unknown, "the broker does not buy from this seller");
+        self.buy_session(&origin.ok_or_else(unknown)?).await
+    }
+
+    /// Buys a session from whoever sells at that address: 3KP, the buyer's half.
+    async fn buy_session(&self, origin: &str) -> Result<(), Refusal> {
+        let _one_at_a_time = self.buying.lock().await;
+        let offer: Offer = self.ask(|| self.http.get(format!("{origin}{OFFER_PATH}"))).await?;
+        let seller = offer.order.payee;
+        if self.is_good(seller, self.terms.units) {
+            return Ok(());
+        }
+        if offer.network != self.bank.network() || offer.bank != self.bank.bank() {
+            return Err(Refusal::new(Code::Policy, "the seller is paid through another bank"));
+        }
+        let buyer = self.buyer();
+        let known =
+            self.driver.read(|books| rows::read::<BuyingRow>(&Overlay::new(books), BUYING, seller_key(&seller)));
+        let known = known.await.map_err(no_reply)?.map_err(|fault| {
+            tracing::error!(%fault, "the broker's records cannot be read");
+            later("the broker cannot read its records")
+        })?;
+        let (purchase, row) = match known {
+            // Signed before, and never confirmed: the very same again.
+            Some(row) => (Purchase::resume(row.pending.clone(), row.seed)?, row),
+            None => {
+                let (mut rng, seed) = (dice()?, random()?);
+                let units = self.terms.units.min(offer.units_max);
+                let ends = self.now().after(LIFE.max(Span::from_secs(offer.life_min_secs)));
+                let (asked, initiate) = buyer.initiate(&offer.order, units, ends, seed, &mut rng)?;
+                let invoice: Signed<Clear> = self.post(origin, INITIATE_PATH, wire::encode(&initiate)).await?;
+                let (pending, purchase) = buyer.on_invoice(self.now(), asked, invoice, &mut rng)?;
+                let row = BuyingRow { pending, seed, origin: origin.to_owned() };
+                let noted = row.clone();
+                let note = move |cx: &mut Context<'_>| {
+                    cx.tx.put(BUYING, seller_key(&seller), wire::encode(&noted));
+                    Ok(())
+                };
+                self.driver.transact(note).await.map_err(no_reply)?;
+                (purchase, row)
+            }
+        };
+        let confirm: Confirm = match self.post(origin, OPEN_PATH, wire::encode(row.pending.payment())).await {
+            Ok(confirm) => confirm,
+            Err(why) => {
+                // A clear no ends it: whatever the bank was told, what it may hold comes back.
+                if why.money != Money::Unknown && why.remedy != farthing_core::refusal::Remedy::Again {
+                    self.forget_buying(seller).await?;
+                }
+                return Err(why);
+            }
+        };
+        let spender = match purchase.on_confirm(&buyer, confirm) {
+            Ok(spender) => spender,
+            Err(refused) => {
+                self.forget_buying(seller).await?;
+                return Err(refused.1);
+            }
+        };
+        let (desk, seed, origin) = (Arc::clone(&self.desk), row.seed, row.origin);
+        let keep = move |cx: &mut Context<'_>| {
+            let row = SellerRow { state: spender.state().clone(), seed, origin: origin.clone() };
+            cx.tx.put(SELLERS, seller_key(&seller), wire::encode(&row));
+            cx.tx.delete(BUYING, seller_key(&seller));
+            let mut desk = lock(&desk);
+            desk.broker.add_seller(spender);
+            desk.origins.insert(seller, origin);
+            Ok(())
+        };
+        self.driver.transact(keep).await.map_err(no_reply)
+    }
+
+    async fn forget_buying(&self, seller: PeerId) -> Result<(), Refusal> {
+        let forget = move |cx: &mut Context<'_>| {
+            cx.tx.delete(BUYING, seller_key(&seller));
+            Ok(())
+        };
+        self.driver.transact(forget).await.map_err(no_reply)
+    }
+
+    fn buyer(&self) -> Buyer<'_> {
+        let (network, bank, bank_seal) = (self.bank.network(), self.bank.bank(), self.bank.info().body().seal);
+        Buyer { account: &self.key, pseudonym: &self.key, network, bank, bank_seal }
+    }
+
+    async fn post<T: Wire>(&self, origin: &str, path: &str, body: Vec<u8>) -> Result<T, Refusal> {
+        let url = format!("{origin}{path}");
+        self.ask(|| self.http.post(&url).header("content-type", CBOR).body(body.clone())).await
+    }
+
+    /// Asks a seller, with the very same words again where the line breaks.
+    async fn ask<T: Wire>(&self, request: impl FnMut() -> reqwest::RequestBuilder) -> Result<T, Refusal> {
+        let lost = || later("the seller does not answer").money(Money::Unknown);
+        let answer = send_idempotent(request).await.map_err(|_| lost())?;
+        if !answer.status().is_success() {
+            let problem = read_problem(answer).await.map_err(|_| lost())?;
+            let farthing_net::http::problem::Problem { code, fault, money, remedy, detail, .. } = problem;
+            return Err(Refusal { code: code.unwrap_or(Code::State), fault, money, remedy, detail: detail.into() });
+        }
+        let body = read_bounded(answer, MESSAGE_BYTES_MAX).await.map_err(|_| lost())?;
+        Ok(wire::decode(&body)?)
+    }
+}

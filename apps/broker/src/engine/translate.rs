@@ -1,0 +1,214 @@
+//! Translating coupons: a buyer's into a seller's.
+
+use std::sync::Arc;
+
+use farthing_core::id::ChainId;
+use farthing_core::refusal::{Code, Money, Refusal};
+use farthing_core::sign::Signed;
+use farthing_core::wire;
+use farthing_coupon::broker::{BrokerError, Drawn, Form, JobName, Translated, Want};
+use farthing_coupon::micro::{Ack, Pay};
+use farthing_coupon::spender::SpendError;
+use farthing_dialects::quote::request_digest;
+use farthing_dialects::{names, payment, receipt};
+use farthing_net::http::client::read_bounded;
+use farthing_role::{Context, Halt};
+use reqwest::Method;
+
+use super::{Desk, Engine, later, lock, no_reply};
+use crate::messages::{BODY_BYTES_MAX, Passed, PrefetchAnswer, PrefetchAsk, SerialAnswer, SerialAsk, TEXT_BYTES_MAX};
+use crate::rows::{self, ANSWERS, AnswerRow, BUYERS, BuyerRow, JOBS, SELLERS, SellerRow, job_key, seller_key};
+
+impl Engine {
+    /// Pays a seller with a buyer's coupon and brings what it answers.
+    pub(crate) async fn serial(&self, ask: SerialAsk) -> Result<SerialAnswer, Refusal> {
+        let SerialAsk { chain, pay, want, http } = ask;
+        check(&http)?;
+        let is_of_request = want.request == request_digest(&http.method, &http.path, &http.body);
+        if want.form != Form::Serial || !is_of_request || pay.order != want.order(self.order.id()) {
+            return Err(Refusal::new(Code::Order, "the coupon was made for another request"));
+        }
+        let name = (chain, pay.index);
+        let drawn = match self.translate(chain, pay, want).await? {
+            Translation::Answered(answer) => return Ok(*answer),
+            Translation::Drawn(drawn) => match *drawn {
+                (Drawn::Forward(drawn), _) => drawn,
+                _ => return Err(Refusal::new(Code::Replay, "this coupon was used, and its answer is forgotten")),
+            },
+        };
+        let (status, media_type, body, ack) = self.pass_on(&want, &drawn, &http).await?;
+        self.finish(name, pay, want, ack, move |ack| SerialAnswer { status, media_type, body, ack }).await
+    }
+
+    /// Gives a token for a buyer's coupon.
+    pub(crate) async fn prefetch(&self, ask: PrefetchAsk) -> Result<PrefetchAnswer, Refusal> {
+        let PrefetchAsk { chain, pay, want } = ask;
+        if !matches!(want.form, Form::Prefetch { .. }) {
+            return Err(Refusal::new(Code::Order, "only tokens are given here"));
+        }
+        if let Translation::Drawn(drawn) = self.translate(chain, pay, want).await?
+            && let (Drawn::Token(token), receipt) = *drawn
+        {
+            return Ok(PrefetchAnswer { token, receipt });
+        }
+        Err(Refusal::new(Code::Replay, "this coupon was used for something else"))
+    }
+
+    /// Takes the buyer's coupon and draws the seller's, in one transaction.
+    async fn translate(&self, chain: ChainId, pay: Pay, want: Want) -> Result<Translation, Refusal> {
+        match self.draw(chain, pay, want).await {
+            Err(Drawing::Short) => {
+                self.renew(want.seller, want.units).await?;
+                self.draw(chain, pay, want).await.map_err(Drawing::into)
+            }
+            drawn => drawn.map_err(Drawing::into),
+        }
+    }
+
+    async fn draw(&self, chain: ChainId, pay: Pay, want: Want) -> Result<Translation, Drawing> {
+        let desk = Arc::clone(&self.desk);
+        let work = move |cx: &mut Context<'_>| {
+            let before = rows::read::<AnswerRow>(&*cx.tx, ANSWERS, &job_key((chain, pay.index)))?;
+            if let Some(row) = before.filter(|row| row.pay == pay) {
+                return Ok(Some(Translation::Answered(Box::new(row.answer))));
+            }
+            let mut desk = lock(&desk);
+            if desk.closed.contains(&chain) && desk.broker.job((chain, pay.index)).is_none() {
+                return Err(Refusal::new(Code::State, "the session is closed: open another one").into());
+            }
+            let drawn = match desk.broker.translate(cx.now, chain, &pay, &want) {
+                Ok(drawn) => drawn,
+                Err(BrokerError::Spend(SpendError::UsedUp { .. })) => return Ok(None),
+                Err(why) => return Err(Halt::Refused(why.into())),
+            };
+            let receipt = desk.broker.receipt((chain, pay.index), cx.now).map_err(Refusal::from)?;
+            write(cx, &desk, (chain, pay.index), &want)?;
+            Ok(Some(Translation::Drawn(Box::new((drawn, receipt)))))
+        };
+        match self.driver.transact(work).await {
+            Ok(Some(drawn)) => Ok(drawn),
+            Ok(None) => Err(Drawing::Short),
+            Err(why) => Err(Drawing::Refused(no_reply(why))),
+        }
+    }
+
+    /// BT-2 and BT-3: the request with our coupon, and what the seller answers. Where no answer
+    /// comes, the same coupon goes with the same request the next time.
+    async fn pass_on(
+        &self,
+        want: &Want,
+        drawn: &Pay,
+        http: &Passed,
+    ) -> Result<(u16, Option<String>, Vec<u8>, Ack), Refusal> {
+        let (origin, chain) = {
+            let desk = self.desk();
+            let chain = desk.broker.seller(want.seller).map(farthing_coupon::spender::Spender::chain);
+            (desk.origins.get(&want.seller).cloned(), chain)
+        };
+        let (Some(origin), Some(chain)) = (origin, chain) else {
+            return Err(Refusal::new(Code::Unknown, "the broker does not buy from this seller"));
+        };
+        let method = Method::from_bytes(http.method.as_bytes());
+        let method = method.map_err(|_| Refusal::new(Code::Malformed, "this is no method of HTTP"))?;
+        let lost = || {
+            later("the seller did not answer: send the very same again, and it costs nothing more")
+                .money(Money::Unknown)
+        };
+        let mut request = self
+            .http
+            .request(method, format!("{origin}{}", http.path))
+            .header(reqwest::header::AUTHORIZATION, payment::compact(&drawn.coupon(chain)))
+            .body(http.body.clone());
+        if let Some(media_type) = &http.media_type {
+            request = request.header(reqwest::header::CONTENT_TYPE, media_type);
+        }
+        let answer = request.send().await.map_err(|_| lost())?;
+        let text = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let (status, media_type, ack) = (answer.status().as_u16(), text("content-type"), text(names::PAYMENT_RECEIPT));
+        let body = read_bounded(answer, BODY_BYTES_MAX).await.map_err(|_| lost())?.to_vec();
+        let ack = ack.and_then(|ack| receipt::read(&ack).ok()).ok_or_else(|| {
+            // Our own coupon is the seller's to answer for: the buyer's waits with it.
+            tracing::warn!(seller = %want.seller.short(), status, "an answer without a receipt");
+            lost()
+        })?;
+        Ok((status, media_type, body, ack))
+    }
+
+    /// Takes the seller's acknowledgement and makes the buyer's; keeps the answer for repeats.
+    async fn finish(
+        &self,
+        name: JobName,
+        pay: Pay,
+        want: Want,
+        ack: Ack,
+        answer: impl FnOnce(Ack) -> SerialAnswer + Send + 'static,
+    ) -> Result<SerialAnswer, Refusal> {
+        let desk = Arc::clone(&self.desk);
+        let work = move |cx: &mut Context<'_>| {
+            if let Some(row) = rows::read::<AnswerRow>(&*cx.tx, ANSWERS, &job_key(name))?.filter(|row| row.pay == pay) {
+                return Ok(row.answer);
+            }
+            let mut desk = lock(&desk);
+            let ack = desk.broker.on_ack(name, &ack).map_err(Refusal::from)?;
+            let answer = answer(ack);
+            rows::keep_answer(cx, name, &AnswerRow { pay, answer: answer.clone() })?;
+            write(cx, &desk, name, &want)?;
+            Ok(answer)
+        };
+        self.driver.transact(work).await.map_err(no_reply)
+    }
+}
+
+/// What came of a buyer's coupon.
+enum Translation {
+    /// Its seller has answered already.
+    Answered(Box<SerialAnswer>),
+    /// This was drawn for it, now or before.
+    Drawn(Box<(Drawn, Signed<Translated>)>),
+}
+
+/// Why nothing was drawn.
+enum Drawing {
+    /// The session with the seller has too little left.
+    Short,
+    Refused(Refusal),
+}
+
+impl From<Drawing> for Refusal {
+    fn from(why: Drawing) -> Self {
+        match why {
+            Drawing::Short => later("the broker's session with this seller is used up: send the very same again"),
+            Drawing::Refused(why) => why,
+        }
+    }
+}
+
+/// Writes down the three rows that a step may have changed.
+fn write(cx: &mut Context<'_>, desk: &Desk, name: JobName, want: &Want) -> Result<(), Halt> {
+    if let Some(session) = desk.broker.buyer(name.0) {
+        let row = BuyerRow { state: session.state().clone(), closed: desk.closed.contains(&name.0) };
+        cx.tx.put(BUYERS, &name.0.0, wire::encode(&row));
+    }
+    if let Some(spender) = desk.broker.seller(want.seller)
+        && let Some(row) = rows::read::<SellerRow>(&*cx.tx, SELLERS, seller_key(&want.seller))?
+    {
+        let row = SellerRow { state: spender.state().clone(), ..row };
+        cx.tx.put(SELLERS, seller_key(&want.seller), wire::encode(&row));
+    }
+    match desk.broker.job(name) {
+        Some(job) => cx.tx.put(JOBS, &job_key(name), wire::encode(job)),
+        None => cx.tx.delete(JOBS, &job_key(name)),
+    }
+    Ok(())
+}
+
+fn check(http: &Passed) -> Result<(), Refusal> {
+    let long = http.media_type.as_ref().is_some_and(|text| text.len() > TEXT_BYTES_MAX);
+    if http.body.len() > BODY_BYTES_MAX || http.path.len().max(http.method.len()) > TEXT_BYTES_MAX || long {
+        return Err(Refusal::new(Code::Limit, "the request is too long to be passed on"));
+    }
+    if !http.path.starts_with('/') || http.path.starts_with("//") {
+        return Err(Refusal::new(Code::Malformed, "a path begins with one slash"));
+    }
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! Nobody loses more than one coupon, whoever breaks off when.
+
+use farthing_broker::client::BrokerAskError;
+use farthing_core::refusal::Money;
+
+use crate::town::Town;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_lost_between_seller_and_broker_is_fetched_with_the_same_coupon() {
+    let (town, shop) = Town::with_shop(100).await;
+    let mut stranger = town.stranger(1, 1_000).await;
+    let ask = stranger.ask(shop.id(), "/item/one", 1);
+    shop.mute(1);
+    let Err(BrokerAskError::Refused(why)) = stranger.serial(&town, &ask).await else { panic!("it was lost") };
+    assert_eq!(why.money, Money::Unknown);
+    let answer = stranger.serial(&town, &ask).await.unwrap();
+    assert_eq!(answer.body, b"item one");
+    assert_eq!((shop.served(), shop.earned()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_killed_at_any_moment_costs_nobody_a_second_coupon() {
+    let (mut town, shop) = Town::with_shop(100).await;
+    let mut stranger = town.stranger(1, 1_000).await;
+    let rounds: u32 = 12;
+    for round in 0..rounds {
+        let ask = stranger.ask(shop.id(), &format!("/item/{round}"), 1);
+        // Killed after it was paid and before it paid; or after it paid and before it heard; or
+        // after it heard and before it said so.
+        match round % 3 {
+            0 => {
+                let (broker, ask) = (town.to_broker(), ask.clone());
+                let asking = tokio::spawn(async move { broker.serial(&ask).await });
+                tokio::task::yield_now().await;
+                town.kill_and_restart_broker().await;
+                // Whatever became of that try.
+                let _ = asking.await;
+            }
+            1 => {
+                shop.mute(1);
+                assert!(stranger.serial(&town, &ask).await.is_err());
+                town.kill_and_restart_broker().await;
+            }
+            _ => {
+                let unheard = town.to_broker().serial(&ask).await.unwrap();
+                town.kill_and_restart_broker().await;
+                assert_eq!(town.to_broker().serial(&ask).await.unwrap(), unheard);
+            }
+        }
+        let answer = stranger.serial(&town, &ask).await.unwrap();
+        assert_eq!(answer.body, format!("item {round}").into_bytes());
+    }
+    assert_eq!((shop.served(), shop.earned()), (rounds, rounds));
+    assert!(stranger.spender.unanswered().is_empty());
+    town.settle(&shop).await;
+    assert_eq!(town.money(&stranger.account).await.0, 1_000_000 - u64::from(rounds) * 1_000);
+    assert_eq!(town.money(&town.broker_key()).await.0, 1_000_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_that_never_asks_again_loses_one_coupon_and_the_broker_none() {
+    let (mut town, shop) = Town::with_shop(100).await;
+    let mut stranger = town.stranger(1, 1_000).await;
+    let lost = stranger.ask(shop.id(), "/item/lost", 1);
+    shop.mute(1);
+    assert!(stranger.serial(&town, &lost).await.is_err());
+    town.kill_and_restart_broker().await;
+    let next = stranger.ask(shop.id(), "/item/next", 1);
+    assert_eq!(stranger.serial(&town, &next).await.unwrap().status, 200);
+    town.settle(&shop).await;
+    assert_eq!(town.money(&stranger.account).await.0, 998_000);
+    assert_eq!(town.money(&crate::town::key(20)).await.0, 2_000);
+    assert_eq!(town.money(&town.broker_key()).await.0, 1_000_000);
+}

@@ -1,0 +1,6 @@
+//! Broker, bank and sellers over loopback.
+
+mod crashes;
+mod shop;
+mod town;
+mod trade;
