@@ -136,7 +136,8 @@ impl Wallet {
         let theirs = Self::restore_from_seed(workspace, &seed, &Protection::None, &settings, options).await?;
         let done = async {
             theirs.reconcile(desk).await?;
-            let left = theirs.statement(desk, None, 1).await?.balances.balance;
+            let balances = theirs.statement(desk, None, 1).await?.balances;
+            let left = balances.balance.checked_sub(balances.held)?;
             if !left.is_zero() {
                 theirs.take_over_desk(self).await?;
                 pay(&theirs, self, desk, left).await?;
