@@ -89,6 +89,37 @@ impl Inner {
         self.send(wanted, quoted, ticket).await
     }
 
+    /// Pays by a request that has no answer but yes; the seller's word on it comes later.
+    pub(crate) async fn pay_bare(
+        &self,
+        wanted: &Wanted,
+        quoted: &Quoted,
+        session: &CouponSession,
+        spend: Spend<'_>,
+    ) -> Result<Ticket, PayError> {
+        let price = session.unit().checked_mul(spend.units.into())?;
+        self.caps.reserve(self.wallet.now(), price)?;
+        let ticket = match session.pay(spend).await {
+            Ok(ticket) => ticket,
+            Err(why) => {
+                self.caps.give_back(price);
+                return Err(why.into());
+            }
+        };
+        let mut trouble = String::new();
+        for resend in 0..RESENDS_MAX {
+            tokio::time::sleep(PAUSE.saturating_mul(resend)).await;
+            match self.http.execute(wanted.with(&quoted.headers(&ticket.coupon()))?).await {
+                Ok(answer) if answer.status().is_success() => return Ok(ticket),
+                Ok(answer) => trouble = format!("the server refuses it ({})", answer.status()),
+                Err(why) => trouble = format!("the server did not answer ({})", why.without_url()),
+            }
+        }
+        // It may have been taken: it counts as spent.
+        let at_most = ticket.spent().await?;
+        Err(PayError::Unknown { why: trouble, at_most })
+    }
+
     async fn send(self: &Arc<Self>, wanted: &Wanted, quoted: &Quoted, mut ticket: Ticket) -> Result<Outcome, PayError> {
         let (mut pause, price) = (PAUSE, ticket.price());
         // A payment sent earlier may have arrived, whatever happens now.

@@ -144,6 +144,13 @@ pub(crate) fn ack_in(headers: &HeaderMap) -> Result<Option<Ack>, Unreadable> {
     }
 }
 
+/// Every word of the seller after an answer that was paid for in parts; what cannot be read is
+/// left out.
+pub(crate) fn acks_in(trailers: &HeaderMap) -> Vec<Ack> {
+    let all = trailers.get_all(PAYMENT_RECEIPT).iter().filter_map(|value| value.to_str().ok());
+    all.filter_map(|value| receipt::read(value).ok()).collect()
+}
+
 /// Prices as they were last time, by site, method and path.
 #[derive(Default)]
 pub(crate) struct Prices(Mutex<HashMap<(String, String, String), Quoted>>);

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use farthing_core::amount::Amount;
+use farthing_core::wire::{self, Bounded};
 use farthing_coupon::micro::Ack;
 use farthing_coupon::secret::Digest;
 use farthing_coupon::spender::SpendError;
 use farthing_dialects::names::{receipt_path, stream_path};
 use farthing_dialects::quote::{Quote, UnitKind};
-use farthing_net::http::client::send_idempotent;
+use farthing_net::http::client::{read_bounded, send_idempotent};
 use farthing_peer::wallet::WalletError;
-use farthing_peer::wallet::coupon::{Spend, Ticket};
+use farthing_peer::wallet::coupon::{CouponSession, Spend, Ticket};
 use http_body_util::BodyExt;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Request, Url};
@@ -22,33 +23,41 @@ use tokio::time::Instant;
 use crate::answer::Receipt;
 use crate::client::Inner;
 use crate::opening::own;
-use crate::pay::Outcome;
-use crate::quoted::{Quoted, ack_in};
+use crate::quoted::{Quoted, acks_in};
 use crate::wanted::Wanted;
 
 /// More is paid once so many of 100 parts of what is paid are used.
-const REFILL_PERCENT: u64 = 70;
+const REFILL_PERCENT: u32 = 70;
 
 /// The longest name of a stream.
 const NAME_MAX: usize = 128;
 
+/// The most payments for one answer.
+const PAYMENTS_MAX: usize = 1_024;
+
+/// The longest list of receipts that is read.
+const RECEIPTS_BYTES_MAX: usize = 128 * PAYMENTS_MAX;
+
 /// A paid answer that has not ended.
 pub(crate) struct Running {
     client: Arc<Inner>,
-    /// The first payment; its answer comes at the end.
-    ticket: Ticket,
+    /// Its payments, the first one first; the seller's word on each comes at the end.
+    tickets: Vec<Ticket>,
+    session: CouponSession,
     quote: Quote,
     site: Url,
     name: String,
     /// Units paid in all.
     units: u32,
-    /// What later payments cost.
-    more: Amount,
+    /// What they come to.
+    paid: Amount,
+    /// Units of a payment.
+    block: u32,
     since: Instant,
     bytes: u64,
     /// Whether no more can be paid.
     dry: bool,
-    ack: Option<Ack>,
+    acks: Vec<Ack>,
 }
 
 impl std::fmt::Debug for Running {
@@ -58,18 +67,31 @@ impl std::fmt::Debug for Running {
 }
 
 impl Running {
-    /// `None` if the stream's name is none.
     pub(crate) fn new(client: Arc<Inner>, ticket: Ticket, quote: Quote, site: Url, name: &str) -> Self {
         let plain = name.len() <= NAME_MAX && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-        let (units, more) = (ticket.pay().units, ticket.price().currency().zero());
+        let (units, paid, session) = (ticket.pay().units, ticket.price(), ticket.session().clone());
         let dry = !plain || quote.kind == UnitKind::Request;
         let name = if plain { name.to_owned() } else { String::new() };
-        Self { client, ticket, quote, site, name, units, more, since: Instant::now(), bytes: 0, dry, ack: None }
+        Self {
+            client,
+            tickets: vec![ticket],
+            session,
+            quote,
+            site,
+            name,
+            units,
+            paid,
+            block: units,
+            since: Instant::now(),
+            bytes: 0,
+            dry,
+            acks: Vec::new(),
+        }
     }
 
     /// What was paid so far.
-    pub(crate) fn paid(&self) -> Amount {
-        self.ticket.price().checked_add(self.more).unwrap_or(self.ticket.price())
+    pub(crate) const fn paid(&self) -> Amount {
+        self.paid
     }
 
     /// The next frame of the body.
@@ -102,10 +124,13 @@ impl Running {
         if self.dry {
             return None;
         }
-        let covered = self.quote.covered_by(self.units).saturating_mul(REFILL_PERCENT) / 100;
+        let covered = self.quote.covered_by(self.units);
         match self.quote.kind {
-            UnitKind::Second => Some(Duration::from_secs(covered).saturating_sub(self.since.elapsed())),
-            UnitKind::Byte if self.bytes >= covered => Some(Duration::ZERO),
+            UnitKind::Second => {
+                let lasts = Duration::from_secs(covered) / 100 * REFILL_PERCENT;
+                Some(lasts.saturating_sub(self.since.elapsed()))
+            }
+            UnitKind::Byte if self.bytes >= covered / 100 * u64::from(REFILL_PERCENT) => Some(Duration::ZERO),
             _ => None,
         }
     }
@@ -118,8 +143,8 @@ impl Running {
             UnitKind::Byte => room.min(self.quote.units.saturating_sub(self.units).into()),
             _ => room,
         };
-        let units = u32::try_from(room).unwrap_or(u32::MAX).min(self.ticket.pay().units);
-        if units == 0 || !self.pay_more(units).await {
+        let units = u32::try_from(room).unwrap_or(u32::MAX).min(self.block);
+        if units == 0 || self.tickets.len() >= PAYMENTS_MAX || !self.pay_more(units).await {
             self.dry = true;
         }
     }
@@ -127,49 +152,57 @@ impl Running {
     async fn pay_more(&mut self, units: u32) -> bool {
         let request = Request::new(Method::POST, own(&self.site, &stream_path(&self.name)));
         let Ok(wanted) = Wanted::new(request) else { return false };
-        let session = self.ticket.session().clone();
         let spend = Spend { units, request: wanted.digest, tool: None };
-        let paid = self.client.pay(&wanted, &Quoted::known(self.quote.clone()), &session, spend).await;
-        let Ok(Outcome::Answered(paid)) = paid else { return false };
-        let Some(cost) = paid.receipt().cost().filter(|_| paid.status().is_success()) else { return false };
-        self.units = self.units.saturating_add(units);
-        self.more = self.more.checked_add(cost).unwrap_or(self.more);
-        true
+        match self.client.pay_bare(&wanted, &Quoted::known(self.quote.clone()), &self.session, spend).await {
+            Ok(ticket) => {
+                self.units = self.units.saturating_add(units);
+                self.paid = self.paid.checked_add(ticket.price()).unwrap_or(self.paid);
+                self.tickets.push(ticket);
+                true
+            }
+            Err(why) => {
+                tracing::info!(%why, "no more is paid for a running answer");
+                false
+            }
+        }
     }
 
     /// Takes what came after the body.
     pub(crate) fn trailers(&mut self, trailers: &HeaderMap) {
-        self.ack = ack_in(trailers).ok().flatten();
+        self.acks = acks_in(trailers);
     }
 
     /// What the answer cost, by the seller's word, and which answer that word names.
     pub(crate) async fn end(self: Box<Self>) -> (Receipt, Option<Digest>) {
-        let at_most = self.paid();
-        let Some(ack) = (match self.ack {
-            Some(ack) => Some(ack),
-            None => self.fetch().await,
-        }) else {
-            return (Receipt::Missing { at_most }, None);
-        };
-        let (first, more, client) = (self.ticket.price(), self.more, self.client);
-        match self.ticket.answered(&ack).await {
-            Ok(cost) => {
-                client.settled(first, cost);
-                let cost = cost.checked_add(more).unwrap_or(cost);
-                (Receipt::Checked { cost, whole: false }, Some(ack.response))
+        let at_most = self.paid;
+        let acks = if self.acks.is_empty() { self.fetch().await.unwrap_or_default() } else { self.acks };
+        let (mut cost, mut named) = (at_most.currency().zero(), None);
+        for ticket in self.tickets {
+            let (index, price) = (ticket.pay().index, ticket.price());
+            let Some(ack) = acks.iter().find(|ack| ack.index == index) else {
+                return (Receipt::Missing { at_most }, None);
+            };
+            match ticket.answered(ack).await {
+                Ok(charged) => {
+                    self.client.settled(price, charged);
+                    cost = cost.checked_add(charged).unwrap_or(at_most);
+                    named = Some(ack.response);
+                }
+                Err(WalletError::Coupon(SpendError::Forged)) => return (Receipt::False { at_most }, None),
+                Err(_) => return (Receipt::Missing { at_most }, None),
             }
-            Err(WalletError::Coupon(SpendError::Forged)) => (Receipt::False { at_most }, None),
-            Err(_) => (Receipt::Missing { at_most }, None),
         }
+        (Receipt::Checked { cost, whole: false }, named)
     }
 
-    /// Asks for the receipt where none came after the body.
-    async fn fetch(&self) -> Option<Ack> {
+    /// Asks for the receipts where none came after the body.
+    async fn fetch(&self) -> Option<Vec<Ack>> {
         if self.name.is_empty() {
             return None;
         }
         let url = own(&self.site, &receipt_path(&self.name));
         let answer = send_idempotent(|| self.client.http.get(url.clone())).await.ok()?;
-        ack_in(answer.headers()).ok().flatten()
+        let body = read_bounded(answer, RECEIPTS_BYTES_MAX).await.ok()?;
+        wire::decode::<Bounded<Ack, PAYMENTS_MAX>>(&body).ok().map(Bounded::into_vec)
     }
 }

@@ -41,12 +41,45 @@ fn serve(stream: &TcpStream) -> Option<()> {
         let mut body = vec![0; length];
         reader.read_exact(&mut body).ok()?;
         let asked = first.trim().trim_end_matches(" HTTP/1.1");
-        let answer = format!("{asked} {}", String::from_utf8_lossy(&body));
+        if asked == "GET /slow" {
+            return drip(stream);
+        }
+        let answer = match asked.strip_prefix("GET /bytes/").and_then(|length| length.parse().ok()) {
+            Some(length) => "x".repeat(length),
+            None => format!("{asked} {}", String::from_utf8_lossy(&body)),
+        };
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", answer.len());
         let mut stream = stream;
         stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(answer.as_bytes())).ok()?;
     }
 }
+
+/// Answers with a letter now and then, for about two seconds.
+fn drip(mut stream: &TcpStream) -> Option<()> {
+    stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").ok()?;
+    for _ in 0..20 {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        stream.write_all(b".").ok()?;
+    }
+    None
+}
+
+/// What the gateway asks.
+const PRICES: &str = r#"
+price = "0.001 XTS"
+coupon = "0.0001 XTS"
+[[route]]
+path = "/bytes/*"
+unit = "byte"
+price = "0.0001 XTS"
+per = 100
+max = "0.01 XTS"
+[[route]]
+path = "/slow"
+unit = "second"
+price = "0.001 XTS"
+max = "0.001 XTS"
+"#;
 
 /// A town with a bank, a gateway in front of a service, and a buyer with some money.
 struct Town {
@@ -64,8 +97,10 @@ impl Town {
         for name in ["seller", "buyer"] {
             run(&home(name), &["--bank", bank.address(), "wallet", "init", "--fund", "1"]);
         }
-        let (from, price) = (upstream(), "0.001");
-        let args = ["gateway", "--upstream", &from, "--price", price, "--listen-on", "127.0.0.1:0"];
+        let (from, prices) = (upstream(), home("prices.toml"));
+        std::fs::write(&prices, PRICES).unwrap();
+        let prices = prices.to_str().unwrap();
+        let args = ["gateway", "--upstream", &from, "--prices", prices, "--listen-on", "127.0.0.1:0"];
         let gateway = Served::start(&home("seller"), &args);
         Self { gateway, _bank: bank, dir }
     }
@@ -144,4 +179,19 @@ fn a_service_is_paid_for_by_command_by_delegate_and_by_proxy() {
     let standing = run(&buyer, &["wallet", "show"]);
     assert_eq!(standing["restored"], false);
     let _ = json(&at(&buyer).args(["wallet", "exposure"]).output().unwrap());
+}
+
+#[test]
+fn what_is_measured_costs_what_it_came_to_and_a_stream_is_paid_for_as_it_goes_on() {
+    let town = Town::new();
+    let buyer = town.home("buyer");
+    let paid = town.get(&buyer, &[&town.url("/bytes/5050")]);
+    assert_eq!((&paid["cost"], &paid["receipt"]), (&"0.0051 XTS".into(), &"checked".into()), "{paid}");
+    assert_eq!(paid["body"].as_str().map(str::len), Some(5_050));
+
+    let slow = town.get(&buyer, &[&town.url("/slow"), "--max", "0.02"]);
+    assert_eq!((&slow["body"], &slow["receipt"]), (&".".repeat(20).into(), &"checked".into()), "{slow}");
+    let cost: f64 = slow["cost"].as_str().unwrap().trim_end_matches(" XTS").parse().unwrap();
+    assert!(cost > 0.001, "one second was paid for, and it took longer: {slow}");
+    let _ = run(&buyer, &["wallet", "exposure"]);
 }
