@@ -31,6 +31,9 @@ fn a_new_user_buys_and_a_new_user_sells() {
     assert!(ware.is_at(&cleo.path().join("bought").join(&ware.name)), "{bought:#}");
     assert_eq!((amount(&bought["paid"]), &bought["missing"]), (6 * PIECE_MICROS, &serde_json::Value::Null));
 
+    let again = cleo.get(&["buy", &number, "--out", "bought"]);
+    assert_eq!((&again["file"], amount(&again["paid"])), (&bought["file"], 0), "it is there already");
+
     let history = cleo.get(&["history"]);
     let lines: Vec<_> =
         history["lines"].as_array().unwrap().iter().filter(|line| line["what"] == "bought").cloned().collect();

@@ -57,7 +57,7 @@ pub(super) async fn buy(market: &mut Market, goods: &Goods, out: Out, story: &St
     let (tell, told) = watch::channel(Progress::default());
     let drawn = bar(out, size);
     let bank = market.bank.take().ok_or_else(|| Failure::other("there is no bank to kill"))?;
-    let buying = fetch(&market.buyer.attendant, &wanted, sellers, tell, CancellationToken::new());
+    let buying = fetch(&market.buyer.attendant, &wanted, None, sellers, tell, CancellationToken::new());
     let killing = async {
         let mut told = told.clone();
         // An error says that the purchase is over.

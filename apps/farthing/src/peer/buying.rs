@@ -6,6 +6,7 @@ use farthing_core::amount::Amount;
 use farthing_driver::{Clock, SystemClock};
 use farthing_index::client::IndexClient;
 use farthing_index::store::{PAGE_MAX, Page};
+use farthing_net::content::{FileName, safe_name};
 use farthing_peer::buyer::{Buyer, Left, Outcome, Purchase, Report, Seller, Stopped, sellers_of};
 use farthing_peer::talk::Deadlines;
 use tokio::sync::watch;
@@ -29,7 +30,9 @@ pub(super) async fn buy(at: &Attendant, buy: Buy, progress: control::Progress) -
     let currency = at.wallet().settings().currency();
     let (tell, told) = watch::channel(farthing_peer::buyer::Progress::default());
     let passing_on = tokio::spawn(pass_on(told, progress, currency.zero()));
-    let report = fetch(at, &buy, sellers, tell, CancellationToken::new()).await;
+    // Under the name it is listed by, so that what is there already is not bought again.
+    let name = found.offers.first().and_then(|offer| safe_name(offer.listing().title.as_str()).ok());
+    let report = fetch(at, &buy, name, sellers, tell, CancellationToken::new()).await;
     passing_on.abort();
     Ok(bought(&buy, &report?, currency.zero()))
 }
@@ -38,6 +41,7 @@ pub(super) async fn buy(at: &Attendant, buy: Buy, progress: control::Progress) -
 pub(crate) async fn fetch(
     at: &Attendant,
     buy: &Buy,
+    name: Option<FileName>,
     sellers: Vec<Seller>,
     progress: watch::Sender<farthing_peer::buyer::Progress>,
     stop: CancellationToken,
@@ -53,7 +57,7 @@ pub(crate) async fn fetch(
         content: buy.content,
         sellers,
         folder: buy.folder.clone(),
-        name: None,
+        name,
         budget: Some(buy.most),
         price_max: None,
     };

@@ -156,6 +156,7 @@ pub(crate) fn offer(at: &Offers) -> String {
 /// What was bought.
 pub(crate) fn bought(at: &Bought) -> String {
     let mut text = match &at.file {
+        Some(file) if at.sellers.is_empty() => format!("{} is there already; nothing was paid.", file.display()),
         Some(file) => format!("{} is complete, for {}.", file.display(), at.paid),
         None => format!(
             "Not complete: {}.\n{} paid. Buying again goes on from here, and pays for no piece twice.",

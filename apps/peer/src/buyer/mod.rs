@@ -11,6 +11,7 @@ mod pocket;
 mod pool;
 mod quotes;
 mod report;
+mod there;
 
 use std::fs;
 use std::io;
@@ -64,7 +65,8 @@ pub struct Purchase {
     pub sellers: Vec<Seller>,
     /// Where to put it.
     pub folder: PathBuf,
-    /// What to call it; else what a seller calls it, if that is a safe name, else its hash.
+    /// What to call it; else what a seller calls it, if that is a safe name, else its hash. If it is
+    /// there under this name already, nothing is bought.
     pub name: Option<FileName>,
     /// The most to spend in this run.
     pub budget: Option<Amount>,
@@ -132,6 +134,12 @@ impl<P: Pocket> Buyer<P> {
     ) -> Result<Report, BuyError> {
         let began = Instant::now();
         let Purchase { content, sellers, folder, name, budget, price_max } = purchase;
+        if let Some(name) = &name
+            && let Some((path, pieces_before)) = there::there_already(&folder, name, content).await
+        {
+            let outcome = Outcome::Complete(path);
+            return Ok(Report { outcome, pieces_before, sellers: Vec::new(), paid: None, time: began.elapsed() });
+        }
         let incoming = folder.join(INCOMING);
         let made = fs::create_dir_all(&incoming);
         made.map_err(|source| BuyError::Folder { path: incoming.clone(), source })?;

@@ -108,3 +108,21 @@ async fn a_release_that_went_missing_is_fetched_and_the_purchase_goes_on() {
     assert_eq!(report.paid.unwrap().as_micros(), 6 * PRICE);
     assert_eq!(shop.till.earned(), 6 * PRICE);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn buyer_pays_nothing_for_a_file_that_is_there_and_buys_one_that_only_has_its_name() {
+    let file = bytes(3 * PIECE_BYTES + 1);
+    let shop = Running::open(2, PRICE, &[("file", &file)]).await;
+    let shopper = Shopper::new();
+    let name = Some(farthing_net::content::safe_name("file").unwrap());
+    let wants = Purchase { name, ..shopper.wants(content(&file), vec![shop.as_seller().await]) };
+    assert_eq!(shopper.buy(wants.clone()).await.paid.unwrap().as_micros(), 4 * PRICE);
+    let again = shopper.buy(wants.clone()).await;
+    assert_eq!(complete(&again), shopper.dir.path().join("file"));
+    assert_eq!((again.paid, again.pieces_before, again.sellers.len()), (None, 4, 0));
+    assert_eq!(shopper.files().len(), 1);
+    fs::write(shopper.dir.path().join("file"), "mine").unwrap();
+    let other = shopper.buy(wants).await;
+    assert_eq!(fs::read(complete(&other)).unwrap(), file);
+    assert_eq!(shop.till.earned(), 8 * PRICE);
+}
