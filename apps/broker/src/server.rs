@@ -51,8 +51,8 @@ pub struct Terms {
     pub coupon: Amount,
     /// What a translation costs besides, in buyers' coupons.
     pub fee: u32,
-    /// Where the sellers are: `http://127.0.0.1:8402`, without a slash at the end.
-    pub sellers: Vec<String>,
+    /// Where the sellers are.
+    pub sellers: Vec<Endpoint>,
     /// How many units a session with a seller has.
     pub units: u32,
     /// A session that ends so soon is not used any more.
@@ -62,7 +62,7 @@ pub struct Terms {
 impl Terms {
     /// Usual terms: a thousand units with each seller, no fee.
     #[must_use]
-    pub const fn new(coupon: Amount, sellers: Vec<String>) -> Self {
+    pub const fn new(coupon: Amount, sellers: Vec<Endpoint>) -> Self {
         Self { coupon, fee: 0, sellers, units: 1_000, margin: Span::from_secs(120) }
     }
 }
@@ -103,9 +103,6 @@ pub enum StartError {
     /// Its address.
     #[error(transparent)]
     Address(#[from] EndpointError),
-    /// No HTTP.
-    #[error("cannot set up HTTP: {0}")]
-    Http(#[from] reqwest::Error),
     /// Too many sellers.
     #[error("a broker buys from at most {SELLERS_MAX} sellers")]
     Sellers,
@@ -157,7 +154,7 @@ impl BrokerServer {
             bank,
             driver,
             clock,
-            http: engine::http()?,
+            lines: Mutex::new(BTreeMap::new()),
             terms,
             desk: Arc::new(Mutex::new(desk)),
             invoices: Mutex::new(BTreeMap::new()),

@@ -3,9 +3,11 @@
 //! For tests only: the wallet keeps nothing on disk and has no policy.
 
 mod purse;
+mod stock;
 mod town;
 mod wallet;
 
 pub use purse::Purse;
+pub use stock::Stock;
 pub use town::{Town, key, micros};
 pub use wallet::serve;

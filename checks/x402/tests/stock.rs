@@ -2,83 +2,14 @@
 //!
 //! `checks/x402/install` fetches them; without them these tests say so and pass.
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 
 use farthing_core::sign::SecretKey;
 use farthing_driver::Clock;
-use farthing_x402_checks::{Purse, Town, serve};
+use farthing_x402_checks::{Purse, Stock, Town, serve};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::Child;
 use tokio::sync::Mutex;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// A language with the stock packages: how its programs are started.
-struct Stock {
-    program: PathBuf,
-    folder: PathBuf,
-    ending: &'static str,
-}
-
-impl Stock {
-    /// Node with the packages beside our files, or a note.
-    fn javascript() -> Option<Self> {
-        let folder = root().join("target/tools/x402/js");
-        if !folder.join(".installed").exists() {
-            println!("skipped: run checks/x402/install, with npm there, to test with stock JavaScript packages");
-            return None;
-        }
-        // Node looks for packages beside the file, so the files go to the packages.
-        for file in ["farthing.mjs", "server.mjs", "client.mjs"] {
-            let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("js").join(file);
-            let (new, place) = (folder.join(format!("{file}.{}", std::process::id())), folder.join(file));
-            std::fs::copy(from, &new).unwrap();
-            std::fs::rename(new, place).unwrap();
-        }
-        Some(Self { program: "node".into(), folder, ending: "mjs" })
-    }
-
-    fn python() -> Option<Self> {
-        let tools = root().join("target/tools/x402/python");
-        if !tools.join(".installed").exists() {
-            println!("skipped: run checks/x402/install, with python3 there, to test with stock Python packages");
-            return None;
-        }
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("python");
-        Some(Self { program: tools.join("bin/python"), folder, ending: "py" })
-    }
-
-    fn start(&self, name: &str, args: &[&str]) -> (Child, Lines<BufReader<ChildStdout>>) {
-        let file = self.folder.join(format!("{name}.{}", self.ending));
-        let mut child = Command::new(&self.program)
-            .arg(file)
-            .args(args)
-            .env("PYTHONDONTWRITEBYTECODE", "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        (child, lines)
-    }
-
-    /// A client, and what it says of each address.
-    async fn client(&self, args: &[&str]) -> Vec<Value> {
-        let (mut child, mut lines) = self.start("client", args);
-        let mut said = Vec::new();
-        while let Some(line) = lines.next_line().await.unwrap() {
-            said.push(serde_json::from_str(&line).unwrap());
-        }
-        assert!(child.wait().await.unwrap().success(), "the client failed after {said:?}");
-        said
-    }
-}
 
 /// A bank, a shop of stock parts that settles with it, and a wallet.
 struct Street {

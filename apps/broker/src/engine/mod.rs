@@ -21,7 +21,8 @@ use farthing_coupon::session::Session;
 use farthing_coupon::spender::Spender;
 use farthing_driver::{Clock, DriverHandle, NoReply};
 use farthing_ledger::StoreFault;
-use farthing_net::http::client::{CONNECT_TIME, REQUEST_TIME};
+use farthing_net::http::client::client;
+use farthing_net::http::endpoint::Endpoint;
 use farthing_store::Reader;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -49,7 +50,7 @@ pub(crate) struct Engine {
     pub(crate) bank: BankClient,
     pub(crate) driver: DriverHandle,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) http: reqwest::Client,
+    pub(crate) lines: Mutex<BTreeMap<String, Line>>,
     pub(crate) terms: BrokerTerms,
     /// Changed on the driver's thread only, where a change and its rows are one.
     pub(crate) desk: Arc<Mutex<Desk>>,
@@ -86,17 +87,37 @@ pub(crate) fn seller(key: SecretKey, seal: farthing_core::seal::SealKey, bank: &
     Seller { key, seal, network: bank.network(), bank: bank.bank(), terms: Terms::default() }
 }
 
-/// A client for sellers: patient for as long as a request may take, following nobody elsewhere.
-pub(crate) fn http() -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .connect_timeout(CONNECT_TIME)
-        .timeout(REQUEST_TIME)
-        .build()
+/// A way to a seller.
+#[derive(Clone)]
+pub(crate) struct Line {
+    pub(crate) http: reqwest::Client,
+    base: String,
+}
+
+impl Line {
+    /// The address of a path, query and all.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
 }
 
 impl Engine {
+    /// The way to the seller at an address, with its certificate checked as the address says.
+    pub(crate) fn line(&self, origin: &str) -> Result<Line, Refusal> {
+        let mut lines = lock(&self.lines);
+        if let Some(line) = lines.get(origin) {
+            return Ok(line.clone());
+        }
+        let nowhere = || Refusal::new(Code::Unknown, "this seller's address leads nowhere");
+        let endpoint: Endpoint = origin.parse().map_err(|_| nowhere())?;
+        let http = client(&endpoint).map_err(|_| nowhere())?;
+        let base = endpoint.url("").as_str().trim_end_matches('/').to_owned();
+        let line = Line { http, base };
+        // As many as there are sellers.
+        lines.insert(origin.to_owned(), line.clone());
+        Ok(line)
+    }
+
     pub(crate) fn now(&self) -> Time {
         self.clock.now()
     }

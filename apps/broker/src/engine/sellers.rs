@@ -12,10 +12,11 @@ use farthing_coupon::messages::{Clear, Confirm};
 use farthing_dialects::names::{CBOR, INITIATE_PATH, OFFER_PATH, OPEN_PATH};
 use farthing_dialects::service::Offer;
 use farthing_net::http::client::{read_bounded, read_problem, send_idempotent};
+use farthing_net::http::problem::Problem;
 use farthing_role::Context;
 use farthing_store::Overlay;
 
-use super::{Engine, dice, later, lock, no_reply, random};
+use super::{Engine, Line, dice, later, lock, no_reply, random};
 use crate::rows::{self, BUYING, BuyingRow, SELLERS, SellerRow, seller_key};
 
 /// The longest of a seller's own messages that is read.
@@ -27,10 +28,10 @@ impl Engine {
     /// Meets the sellers there are no sessions with yet. A seller that does not answer is left for
     /// the next time.
     pub(crate) async fn meet_sellers(&self) {
-        for origin in &self.terms.sellers {
-            let known = self.desk().origins.iter().find(|(_, known)| *known == origin).map(|(seller, _)| *seller);
+        for origin in self.terms.sellers.iter().map(ToString::to_string) {
+            let known = self.desk().origins.iter().find(|(_, known)| **known == origin).map(|(seller, _)| *seller);
             if known.is_none_or(|seller| !self.is_good(seller, 1))
-                && let Err(why) = self.buy_session(origin).await
+                && let Err(why) = self.buy_session(&origin).await
             {
                 tracing::warn!(origin, %why, "no session with this seller");
             }
@@ -67,7 +68,8 @@ impl Engine {
     /// Buys a session from whoever sells at that address: 3KP, the buyer's half.
     async fn buy_session(&self, origin: &str) -> Result<(), Refusal> {
         let _one_at_a_time = self.buying.lock().await;
-        let offer: Offer = self.ask(|| self.http.get(format!("{origin}{OFFER_PATH}"))).await?;
+        let line = self.line(origin)?;
+        let offer: Offer = ask(|| line.http.get(line.url(OFFER_PATH))).await?;
         let seller = offer.order.payee;
         if self.is_good(seller, self.terms.units) {
             return Ok(());
@@ -90,7 +92,7 @@ impl Engine {
                 let units = self.terms.units.min(offer.units_max);
                 let ends = self.now().after(LIFE.max(Span::from_secs(offer.life_min_secs)));
                 let (asked, initiate) = buyer.initiate(&offer.order, units, ends, seed, &mut rng)?;
-                let invoice: Signed<Clear> = self.post(origin, INITIATE_PATH, wire::encode(&initiate)).await?;
+                let invoice: Signed<Clear> = post(&line, INITIATE_PATH, wire::encode(&initiate)).await?;
                 let (pending, purchase) = buyer.on_invoice(self.now(), asked, invoice, &mut rng)?;
                 let row = BuyingRow { pending, seed, origin: origin.to_owned() };
                 let noted = row.clone();
@@ -102,7 +104,7 @@ impl Engine {
                 (purchase, row)
             }
         };
-        let confirm: Confirm = match self.post(origin, OPEN_PATH, wire::encode(row.pending.payment())).await {
+        let confirm: Confirm = match post(&line, OPEN_PATH, wire::encode(row.pending.payment())).await {
             Ok(confirm) => confirm,
             Err(why) => {
                 // A clear no ends it: whatever the bank was told, what it may hold comes back.
@@ -144,22 +146,21 @@ impl Engine {
         let (network, bank, bank_seal) = (self.bank.network(), self.bank.bank(), self.bank.info().body().seal);
         Buyer { account: &self.key, pseudonym: &self.key, network, bank, bank_seal }
     }
+}
 
-    async fn post<T: Wire>(&self, origin: &str, path: &str, body: Vec<u8>) -> Result<T, Refusal> {
-        let url = format!("{origin}{path}");
-        self.ask(|| self.http.post(&url).header("content-type", CBOR).body(body.clone())).await
-    }
+async fn post<T: Wire>(line: &Line, path: &str, body: Vec<u8>) -> Result<T, Refusal> {
+    ask(|| line.http.post(line.url(path)).header("content-type", CBOR).body(body.clone())).await
+}
 
-    /// Asks a seller, with the very same words again where the line breaks.
-    async fn ask<T: Wire>(&self, request: impl FnMut() -> reqwest::RequestBuilder) -> Result<T, Refusal> {
-        let lost = || later("the seller does not answer").money(Money::Unknown);
-        let answer = send_idempotent(request).await.map_err(|_| lost())?;
-        if !answer.status().is_success() {
-            let problem = read_problem(answer).await.map_err(|_| lost())?;
-            let farthing_net::http::problem::Problem { code, fault, money, remedy, detail, .. } = problem;
-            return Err(Refusal { code: code.unwrap_or(Code::State), fault, money, remedy, detail: detail.into() });
-        }
-        let body = read_bounded(answer, MESSAGE_BYTES_MAX).await.map_err(|_| lost())?;
-        Ok(wire::decode(&body)?)
+/// Asks a seller, with the very same words again where the line breaks.
+async fn ask<T: Wire>(request: impl FnMut() -> reqwest::RequestBuilder) -> Result<T, Refusal> {
+    let lost = || later("the seller does not answer").money(Money::Unknown);
+    let answer = send_idempotent(request).await.map_err(|_| lost())?;
+    if !answer.status().is_success() {
+        let problem = read_problem(answer).await.map_err(|_| lost())?;
+        let Problem { code, fault, money, remedy, detail, .. } = problem;
+        return Err(Refusal { code: code.unwrap_or(Code::State), fault, money, remedy, detail: detail.into() });
     }
+    let body = read_bounded(answer, MESSAGE_BYTES_MAX).await.map_err(|_| lost())?;
+    Ok(wire::decode(&body)?)
 }

@@ -114,9 +114,10 @@ impl Engine {
             later("the seller did not answer: send the very same again, and it costs nothing more")
                 .money(Money::Unknown)
         };
-        let mut request = self
+        let line = self.line(&origin)?;
+        let mut request = line
             .http
-            .request(method, format!("{origin}{}", http.path))
+            .request(method, line.url(&http.path))
             .header(reqwest::header::AUTHORIZATION, payment::compact(&drawn.coupon(chain)))
             .body(http.body.clone());
         if let Some(media_type) = &http.media_type {

@@ -1,6 +1,7 @@
 //! Broker, bank and sellers over loopback.
 
 mod crashes;
+mod gateway;
 mod shop;
 mod town;
 mod trade;

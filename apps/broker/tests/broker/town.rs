@@ -23,6 +23,7 @@ use farthing_coupon::spender::Spender;
 use farthing_dialects::quote::request_digest;
 use farthing_dialects::service::CloseSession;
 use farthing_driver::{Clock, ManualClock};
+use farthing_net::http::endpoint::Endpoint;
 use farthing_net::http::server::{Limits, ServerConfig, Tls};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -47,18 +48,22 @@ pub(crate) struct Town {
     bank: Bank,
     pub(crate) client: BankClient,
     broker: Option<BrokerServer>,
-    sellers: Vec<String>,
+    sellers: Vec<Endpoint>,
     units: u32,
 }
 
 impl Town {
     pub(crate) async fn new() -> Self {
+        Self::at(BEGIN).await
+    }
+
+    pub(crate) async fn at(begin: Time) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config::play("Town bank", Currency::XTS);
         config.listen.set_port(0);
         config.limits.requests_per_second = 100_000;
         let home = BankHome::init(dir.path().join("bank"), config, &Unlock::insecure()).unwrap();
-        let clock = ManualClock::at(BEGIN);
+        let clock = ManualClock::at(begin);
         let options =
             Options { clock: Arc::new(clock.clone()), ..Options::new(SignerChoice::InThisProcess, Unlock::insecure()) };
         let bank = Bank::start(home, options).await.unwrap();
@@ -71,17 +76,22 @@ impl Town {
         let mut town = Self::new().await;
         town.units = units;
         let shop = Shop::open(&town, 20).await;
-        town.sellers.push(shop.origin.clone());
         town.fund(&town.broker_key(), 1_000_000).await;
-        town.start_broker().await;
+        town.buy_from(shop.origin.parse().unwrap()).await;
         (town, shop)
+    }
+
+    /// Starts the broker, with this seller.
+    pub(crate) async fn buy_from(&mut self, seller: Endpoint) {
+        self.sellers.push(seller);
+        self.start_broker().await;
     }
 
     pub(crate) fn broker_key(&self) -> SecretKey {
         SecretKey::from_seed(&BROKER)
     }
 
-    pub(crate) async fn start_broker(&mut self) {
+    async fn start_broker(&mut self) {
         let records = self.dir.path().join("broker.db");
         let listen = "127.0.0.1:0".parse().unwrap();
         let setup = Setup {
