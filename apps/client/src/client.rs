@@ -124,6 +124,16 @@ impl PayingClient {
         Ok(Some(self.inner.read_quote(&wanted, &response)?.price()?))
     }
 
+    /// Ends every session at the site of this address: the server clears it for good, and what was
+    /// not spent comes back at once instead of when the session ends. How many, and what was paid
+    /// in them.
+    ///
+    /// # Errors
+    /// [`PayError`]; what was not ended goes on.
+    pub async fn close(&self, site: &reqwest::Url) -> Result<(u32, Amount), PayError> {
+        self.inner.close(site).await
+    }
+
     async fn carry_out(&self, request: Request, tool: Option<&str>) -> Result<Paid, PayError> {
         let inner = &self.inner;
         let wanted = Wanted::new(request)?;

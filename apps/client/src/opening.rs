@@ -4,14 +4,15 @@
 //! down, get the confirmation with the bank's signature. A purchase that broke off after Payment is
 //! gone on with: the same Payment is sent again, now or after a restart.
 
+use farthing_core::amount::Amount;
 use farthing_core::refusal::{Code, Money};
 use farthing_core::sign::Signed;
 use farthing_core::time::Span;
 use farthing_core::wire::{self, Wire};
 use farthing_coupon::messages::{Clear, Confirm};
-use farthing_dialects::names::{CBOR, INITIATE_PATH, OFFER_PATH, OPEN_PATH};
+use farthing_dialects::names::{CBOR, CLOSE_PATH, INITIATE_PATH, OFFER_PATH, OPEN_PATH};
 use farthing_dialects::quote::Quote;
-use farthing_dialects::service::{BANK_ADDRESS_MAX, Offer};
+use farthing_dialects::service::{BANK_ADDRESS_MAX, CloseSession, Offer, SessionView};
 use farthing_net::http::client::{SendError, read_bounded, read_problem, send_idempotent};
 use farthing_net::http::problem::Problem;
 use farthing_peer::wallet::coupon::{CouponSession, Opening, Wish};
@@ -74,6 +75,24 @@ impl Inner {
         }
     }
 
+    /// Ends every session at a site, on both sides. How many, and what was paid in them.
+    pub(crate) async fn close(&self, site: &Url) -> Result<(u32, Amount), PayError> {
+        let name = site.origin().ascii_serialization();
+        let (mut ended, mut paid) = (0_u32, self.wallet.settings().currency().zero());
+        for session in self.wallet.coupon_sessions_at(&name).await? {
+            let said = session.sign(&CloseSession { chain: session.chain(), at: self.wallet.now() });
+            match self.post::<SessionView>(site, CLOSE_PATH, wire::encode(&said)).await {
+                // One that the server does not know has nothing to be ended there.
+                Ok(_) => {}
+                Err(Failed::Refused(problem)) if problem.money != Money::Unknown => {}
+                Err(failed) => return Err(refused(failed)),
+            }
+            paid = paid.checked_add(session.finish().await?)?;
+            ended = ended.saturating_add(1);
+        }
+        Ok((ended, paid))
+    }
+
     async fn open_session(
         &self,
         wanted: &Wanted,
@@ -104,7 +123,7 @@ impl Inner {
         wanted: &Wanted,
         offer: &Offer,
         units: u32,
-        at_most: farthing_core::amount::Amount,
+        at_most: Amount,
     ) -> Result<CouponSession, PayError> {
         let usual = self.wallet.settings().currency().micros(self.wallet.settings().chains.value_micros)?;
         let smaller = usual.compare(at_most).is_ok_and(|order| order.is_lt());
@@ -170,7 +189,7 @@ pub(crate) fn own(site: &Url, path: &str) -> Url {
     url
 }
 
-fn larger(one: farthing_core::amount::Amount, other: farthing_core::amount::Amount) -> farthing_core::amount::Amount {
+fn larger(one: Amount, other: Amount) -> Amount {
     if one.compare(other).is_ok_and(|order| order.is_lt()) { other } else { one }
 }
 
@@ -178,7 +197,7 @@ fn refused(failed: Failed) -> PayError {
     match failed {
         Failed::NotSent(why) => PayError::NothingSent(why),
         // A session that is not open has paid nobody: what is set aside comes back.
-        Failed::Lost(why) => PayError::refused(format!("no session was opened: {why}"), Advice::Later),
+        Failed::Lost(why) => PayError::refused(format!("no session was opened or ended: {why}"), Advice::Later),
         Failed::Refused(problem) => {
             let advice = if problem.code == Some(Code::Funds) { Advice::Fund } else { problem.remedy.into() };
             PayError::refused(format!("the server opens no session: {}", problem.detail), advice)

@@ -193,5 +193,11 @@ fn what_is_measured_costs_what_it_came_to_and_a_stream_is_paid_for_as_it_goes_on
     assert_eq!((&slow["body"], &slow["receipt"]), (&".".repeat(20).into(), &"checked".into()), "{slow}");
     let cost: f64 = slow["cost"].as_str().unwrap().trim_end_matches(" XTS").parse().unwrap();
     assert!(cost > 0.001, "one second was paid for, and it took longer: {slow}");
-    let _ = run(&buyer, &["wallet", "exposure"]);
+
+    let held = |of: &Value| of["held"].as_str().unwrap().to_owned();
+    assert_ne!(held(&run(&buyer, &["wallet", "show"])), "0.00 XTS");
+    let closed = town.get(&buyer, &[&town.url("/"), "--close"]);
+    assert_eq!(closed["closed"], 1, "{closed}");
+    let again = town.get(&buyer, &[&town.url("/a")]);
+    assert_eq!(again["cost"], "0.001 XTS", "another session is opened");
 }

@@ -54,6 +54,9 @@ pub(crate) struct GetArgs {
     /// Pay from this file of `farthing wallet delegate`
     #[arg(long, value_name = "FILE")]
     wallet: Option<PathBuf>,
+    /// Ask nothing; end the session with the site, so that what was not spent comes back
+    #[arg(long, conflicts_with_all = ["request", "header", "data", "output", "dry_run"])]
+    close: bool,
     /// Pay this key at the site from now on, where it was another one before
     #[arg(long, value_name = "PEER")]
     trust: Option<PeerId>,
@@ -80,6 +83,12 @@ async fn with_wallet(
     let client = client(wallet.clone(), &args.url, Options { per_request, session_ends, ..Options::default() })?;
     if let Some(seller) = args.trust {
         wallet.coupon_trust(&args.url.origin().ascii_serialization(), seller).await?;
+    }
+    if args.close {
+        let (sessions, paid) = client.close(&args.url).await?;
+        return app.out.result(&json!({ "closed": sessions, "paid": paid }), || {
+            format!("{} ended, in which {paid} was paid.", crate::show::count(sessions.into(), "session"))
+        });
     }
     if args.dry_run {
         let price = client.quote(request).await?;

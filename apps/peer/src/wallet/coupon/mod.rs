@@ -121,6 +121,16 @@ impl Wallet {
         Ok(None)
     }
 
+    /// Every open session at a site, to be ended.
+    ///
+    /// # Errors
+    /// [`WalletError`].
+    pub async fn coupon_sessions_at(&self, site: &str) -> Result<Vec<CouponSession>, WalletError> {
+        let mut all = self.coupon_take_all().await?;
+        all.retain(|session| session.open().site == site);
+        Ok(all)
+    }
+
     /// Every open session.
     ///
     /// # Errors
