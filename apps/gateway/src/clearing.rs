@@ -6,7 +6,7 @@ use std::time::Duration;
 use farthing_bank::client::{AskError, BankClient};
 use farthing_core::amount::Amount;
 use farthing_core::id::RequestId;
-use farthing_core::refusal::Refusal;
+use farthing_core::refusal::{Code, Refusal};
 use farthing_core::wire::{self, Bounded};
 use farthing_coupon::bank::STEPS_PER_REQUEST_MAX;
 use farthing_coupon::clearing::{CLEARING_ITEMS_MAX, ClearLine, ClearOutcome, ClearReceipt, Clearing, Clearings};
@@ -200,7 +200,7 @@ impl Clearer {
         receipt: &ClearReceipt,
         done: &mut Cleared,
     ) -> Result<(), NoReply> {
-        let mut over = Vec::new();
+        let (mut over, mut lost) = (Vec::new(), Vec::new());
         for line in receipt.lines.as_slice() {
             let asked = clearings.items.as_slice().iter().find(|item| item.chain == line.chain);
             let Some(asked) = asked else { continue };
@@ -218,16 +218,25 @@ impl Clearer {
                 ClearOutcome::Refused(why) => {
                     done.refused += 1;
                     refused(name, why);
+                    if asked.is_final && matches!(why.code, Code::Expired | Code::Unknown) {
+                        lost.push(name);
+                    }
                 }
             }
         }
         metrics::counter!("farthing_gateway_cleared_micros_total").increment(done.micros);
-        self.finish(id, over).await
+        self.finish(id, over, lost).await
     }
 
     /// Sessions that are over leave, and the request is answered: in one transaction.
-    async fn finish(&self, id: RequestId, over: Vec<(SessionName, u32)>) -> Result<(), NoReply> {
-        let (zero, gone) = (self.zero, over.clone());
+    /// What the bank will never pay for is forgotten too.
+    async fn finish(
+        &self,
+        id: RequestId,
+        over: Vec<(SessionName, u32)>,
+        lost: Vec<SessionName>,
+    ) -> Result<(), NoReply> {
+        let (zero, gone, never) = (self.zero, over.clone(), lost.clone());
         let written = self.book.handle().transact(move |cx| {
             let known = cx.tx.get(SINGLES, TOTALS)?.and_then(|row| wire::decode::<Totals>(&row).ok());
             let mut totals = known.unwrap_or(Totals { sessions: 0, coupons: 0, cleared: zero });
@@ -242,12 +251,13 @@ impl Clearer {
                 }
                 cx.tx.delete(SESSIONS, &name.0);
             }
+            never.iter().for_each(|name| cx.tx.delete(SESSIONS, &name.0));
             cx.tx.put(SINGLES, TOTALS, wire::encode(&totals));
             cx.tx.delete(CLEARINGS, &id.0);
             Ok(())
         });
         written.await?;
-        over.iter().for_each(|(name, _)| self.book.forget(*name));
+        over.iter().map(|(name, _)| name).chain(&lost).for_each(|name| self.book.forget(*name));
         Ok(())
     }
 }

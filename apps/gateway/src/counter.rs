@@ -1,6 +1,6 @@
 //! The counter where sessions are opened: 3KP over HTTP, from invoice to confirmation.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use farthing_bank::client::{AskError, BankClient};
@@ -8,7 +8,7 @@ use farthing_core::amount::Amount;
 use farthing_core::chain::CHAIN_LEN_MAX;
 use farthing_core::id::{NetworkId, OrderId, PeerId};
 use farthing_core::order::{DESCRIPTION_MAX, Order};
-use farthing_core::refusal::{Code, Fault, Refusal, Remedy};
+use farthing_core::refusal::{Code, Fault, Money, Refusal, Remedy};
 use farthing_core::sign::Signed;
 use farthing_core::time::{Span, Time};
 use farthing_core::wire;
@@ -42,8 +42,8 @@ pub(crate) struct Counter {
     pub(crate) clock: Arc<dyn Clock>,
     order: Mutex<(Order, OrderId)>,
     invoices: Mutex<Invoices>,
-    /// One question at a time for a purchase: a buyer that asks twice gets one answer.
-    asking: tokio::sync::Mutex<()>,
+    /// Purchases that the bank is being asked about: one question at a time for each.
+    asking: Mutex<HashSet<[u8; 32]>>,
 }
 
 /// Invoices that left and were not paid yet. Lost in a crash, they cost a buyer another try.
@@ -82,7 +82,7 @@ impl Counter {
             clock,
             order: Mutex::new(named(order)),
             invoices: Mutex::default(),
-            asking: tokio::sync::Mutex::new(()),
+            asking: Mutex::default(),
         })
     }
 
@@ -140,7 +140,7 @@ impl Counter {
     pub(crate) async fn pay(&self, payment: Payment) -> Result<Confirm, Refusal> {
         let unreadable = |_| Refusal::new(Code::Malformed, "the buyer's consent does not read");
         let common = payment.consent.peek().map_err(unreadable)?.common;
-        let _asking = self.asking.lock().await;
+        let _asking = self.ask_alone(common)?;
         let opening = match self.find(common).await? {
             Some(opening) => {
                 self.same_buyer(&opening, &payment)?;
@@ -152,6 +152,15 @@ impl Counter {
             return Ok(confirm);
         }
         self.authorise(common, opening).await
+    }
+
+    /// Whoever holds what this gives is the only one to ask the bank about a purchase.
+    fn ask_alone(&self, common: Digest) -> Result<Asking<'_>, Refusal> {
+        if lock(&self.asking).insert(common.0) {
+            return Ok(Asking { counter: self, common: common.0 });
+        }
+        let detail = "the bank is being asked about this purchase: send the very same payment again in a moment";
+        Err(Refusal::new(Code::State, detail).money(Money::Unknown).remedy(Remedy::Again))
     }
 
     async fn find(&self, common: Digest) -> Result<Option<Opening>, Refusal> {
@@ -184,6 +193,7 @@ impl Counter {
             Ok(())
         });
         written.await.map_err(NoReply::into_refusal)?;
+        lock(&self.invoices).by_common.remove(&common.0);
         Ok(opening)
     }
 
@@ -227,7 +237,7 @@ impl Counter {
                     });
                     gone.await?;
                 } else if opening.confirm.is_none() {
-                    let _asking = self.asking.lock().await;
+                    let Ok(_asking) = self.ask_alone(Digest(common)) else { continue };
                     if let Err(why) = self.authorise(Digest(common), opening).await {
                         tracing::info!(%why, "a purchase that was in progress is not authorised");
                     }
@@ -248,6 +258,18 @@ fn named(order: Order) -> (Order, OrderId) {
 
 /// How many records are read at once.
 pub(crate) const PAGE: usize = 256;
+
+/// A purchase that the bank is being asked about.
+struct Asking<'a> {
+    counter: &'a Counter,
+    common: [u8; 32],
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        lock(&self.counter.asking).remove(&self.common);
+    }
+}
 
 /// The bank did not answer the question; the buyer may send the same again.
 fn not_asked(why: AskError) -> Refusal {

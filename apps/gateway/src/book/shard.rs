@@ -32,6 +32,11 @@ pub(super) struct Entry {
     used: u64,
 }
 
+/// What a session takes in memory beside itself, the table's own room at its worst included.
+const OVERHEAD: usize = 128;
+const _: () =
+    assert!(100_000 * (size_of::<Entry>() + OVERHEAD) < 256 << 20, "a hundred thousand open sessions fit into 256 MiB");
+
 /// What taking a coupon gave, and what it brought.
 pub(super) struct Outcome {
     pub(super) what: Taken,

@@ -376,7 +376,7 @@ impl Town {
     }
 
     pub(crate) async fn try_buyer(&self, seed: u8, units: u32) -> Result<Customer<'_>, (u16, String)> {
-        let (account, pseudonym) = (SecretKey::from_seed(&[seed; 32]), SecretKey::from_seed(&[seed + 100; 32]));
+        let (account, pseudonym) = (SecretKey::from_seed(&[seed; 32]), SecretKey::from_seed(&[!seed; 32]));
         let buyer = Buyer {
             account: &account,
             pseudonym: &pseudonym,
