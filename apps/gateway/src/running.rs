@@ -36,6 +36,8 @@ use crate::report::tables;
 pub const QUOTE_LIFE: Span = Span::from_secs(300);
 /// How long the service is waited for.
 pub const UPSTREAM_TIME: Duration = Duration::from_secs(25);
+/// What the gateway itself may need beside that.
+const OWN_TIME: Duration = Duration::from_secs(5);
 /// The longest body of a request. It is read whole before a payment is taken for it, since the
 /// payment is bound to it.
 pub const BODY_BYTES_MAX: usize = 16 << 20;
@@ -160,6 +162,12 @@ impl Config {
             quote_life: QUOTE_LIFE,
             terms: Terms::default(),
         }
+    }
+
+    /// Waits so long for the service, and a little longer before the request itself is given up.
+    pub fn wait_for_upstream(&mut self, patience: Duration) {
+        self.patience = patience;
+        self.limits.request_time = patience.saturating_add(OWN_TIME);
     }
 }
 

@@ -66,6 +66,9 @@ struct ServeArgs {
     /// Where this machine's own tools find health, readiness and metrics, such as 127.0.0.1:9402
     #[arg(long, value_name = "IP:PORT")]
     ops_on: Option<SocketAddr>,
+    /// How long the service may take to begin its answer; then the payment is given back
+    #[arg(long, value_name = "TIME", default_value = "25s")]
+    upstream_time: humantime::Duration,
     /// When payments are on disk: "each", before the service is asked; or a time such as 10ms, at
     /// most so much later
     #[arg(long, value_name = "WHEN", default_value = "each", value_parser = durability)]
@@ -121,6 +124,7 @@ async fn serve(app: &App, args: ServeArgs) -> Result<(), Failure> {
     let mut config = Config::new(upstream, args.listen_on, home.clone(), prices);
     config.tls = if args.listen_on.ip().is_loopback() { Tls::PlainLoopbackOnly } else { Tls::SelfMade { dir: home } };
     config.ops = args.ops_on;
+    config.wait_for_upstream(args.upstream_time.into());
     config.durability = args.durability;
     config.clear = ClearWhen { every: args.clear_every.into(), threshold };
     let identity = wallet.identity();
