@@ -16,14 +16,22 @@ export function micros(price) {
   return (BigInt(parts[1]) * 10n ** BigInt(MICROS) + BigInt((parts[2] ?? "").padEnd(MICROS, "0"))).toString();
 }
 
-/** What a server needs: prices in the bank's currency, and what its facilitator says of itself. */
+/** What a server needs: prices in the bank's currency, and what its facilitator says of itself.
+ *  With the facilitator at hand (and a pass, see there), payments for answers that failed are let go
+ *  at once; without, they are good again when their time is over. */
 export class FarthingServer {
   scheme = SCHEME;
   defaultAssetTransferMethod = "default";
   paymentFlows = { default: { supported: ["authorization"], default: "authorization" } };
 
-  constructor(currency) {
+  constructor(currency, facilitator) {
     this.currency = currency;
+    this.schemeHooks = facilitator && {
+      // To settle for nothing is to let go.
+      onVerifiedPaymentCanceled: async ({ paymentPayload, requirements }) => {
+        await facilitator.settle(paymentPayload, { ...requirements, amount: "0" });
+      },
+    };
   }
 
   async parsePrice(price) {
@@ -37,11 +45,6 @@ export class FarthingServer {
 
   async enhancePaymentRequirements(requirements, kind) {
     return { ...requirements, extra: { ...kind.extra, ...requirements.extra } };
-  }
-
-  /** Nothing was delivered: the payment is let go, by settling for nothing. */
-  settleOnCancel({ requirements }) {
-    return { ...requirements, amount: "0" };
   }
 }
 

@@ -1,12 +1,14 @@
-// A shop with the stock express middleware: node server.mjs FACILITATOR NETWORK CURRENCY PAY_TO
+// A shop with the stock express middleware: node server.mjs FACILITATOR NETWORK CURRENCY PAY_TO PASS
 import express from "express";
 import { paymentMiddleware } from "@x402/express";
 import { HTTPFacilitatorClient, x402ResourceServer } from "@x402/core/server";
 import { FarthingServer, SCHEME } from "./farthing.mjs";
 
-const [facilitator, network, currency, payTo] = process.argv.slice(2);
-const x402 = new x402ResourceServer(new HTTPFacilitatorClient({ url: facilitator }));
-x402.register(network, new FarthingServer(currency));
+const [facilitator, network, currency, payTo, pass] = process.argv.slice(2);
+const headers = { Authorization: `Bearer ${pass}` };
+const createAuthHeaders = async () => ({ supported: headers, verify: headers, settle: headers });
+const bank = new HTTPFacilitatorClient({ url: facilitator, createAuthHeaders });
+const x402 = new x402ResourceServer(bank).register(network, new FarthingServer(currency, bank));
 
 const priced = (price, item) => ({
   accepts: { scheme: SCHEME, network, price, payTo, maxTimeoutSeconds: 60, extra: { item } },

@@ -1,4 +1,4 @@
-"""A shop with the stock flask middleware: server.py FACILITATOR NETWORK CURRENCY PAY_TO"""
+"""A shop with the stock flask middleware: server.py FACILITATOR NETWORK CURRENCY PAY_TO PASS"""
 
 import sys
 
@@ -9,7 +9,7 @@ from x402 import x402ResourceServerSync
 from x402.http import HTTPFacilitatorClientSync
 from x402.http.middleware.flask import PaymentMiddleware
 
-facilitator, network, currency, pay_to = sys.argv[1:]
+facilitator, network, currency, pay_to, _ = sys.argv[1:]
 x402 = x402ResourceServerSync(HTTPFacilitatorClientSync({"url": facilitator}))
 x402.register(network, FarthingServer(currency))
 priced = {

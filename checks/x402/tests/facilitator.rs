@@ -1,9 +1,10 @@
 //! The facilitator over loopback, by hand-made requests: what stock servers send, and what nobody
 //! should.
 
-use farthing_bank::facilitator::REASON_FACILITATED;
+use farthing_bank::facilitator::{FacilitatorPass, REASON_FACILITATED};
 use farthing_core::sign::SecretKey;
-use farthing_core::time::Span;
+use farthing_core::time::{Span, Time};
+use farthing_driver::Clock;
 use farthing_x402_checks::{Purse, Town, micros};
 use serde_json::{Value, json};
 
@@ -43,10 +44,21 @@ impl Fair {
     async fn settle(&self, request: &Value) -> Value {
         post(&self.town, "/settle", request).await
     }
+
+    /// Settles with a pass of somebody.
+    async fn settle_as(&self, who: &SecretKey, until: Time, request: &Value) -> Value {
+        let pass = FacilitatorPass::issue(who, self.town.client.network(), until);
+        let asked = reqwest::Client::new().post(format!("{}/settle", self.town.url())).bearer_auth(pass).json(request);
+        asked.send().await.unwrap().json().await.unwrap()
+    }
+
+    /// Settles as the server does.
+    async fn settle_as_shop(&self, request: &Value) -> Value {
+        self.settle_as(&self.shop, self.town.clock.now().after(Span::from_hours(1)), request).await
+    }
 }
 
 async fn open(town: &Town, buyer: &SecretKey, pseudonym: u8, units: u32) -> Result<Purse, String> {
-    use farthing_driver::Clock;
     Purse::open(&town.client, &town.url(), buyer, pseudonym, units, town.clock.now()).await
 }
 
@@ -160,7 +172,7 @@ async fn a_payment_kept_for_a_server_that_failed_is_good_again() {
     assert_eq!(fair.verify(&paid).await["isValid"], json!(true));
     let mut nothing = paid.clone();
     nothing["paymentRequirements"]["amount"] = json!("0");
-    assert_eq!(fair.settle(&nothing).await["amount"], json!("0"));
+    assert_eq!(fair.settle_as_shop(&nothing).await["amount"], json!("0"));
     assert_eq!(fair.verify(&paid).await["isValid"], json!(true));
     // Or it says nothing any more.
     fair.town.clock.advance(Span::from_secs(59));
@@ -169,7 +181,7 @@ async fn a_payment_kept_for_a_server_that_failed_is_good_again() {
     assert_eq!(fair.verify(&paid).await["isValid"], json!(true));
     assert_eq!(fair.settle(&paid).await["amount"], json!("300"));
     // What was settled is not let go again.
-    assert_eq!(fair.settle(&nothing).await["amount"], json!("300"));
+    assert_eq!(fair.settle_as_shop(&nothing).await["amount"], json!("300"));
     fair.town.settle_up().await;
     assert_eq!(fair.town.money(&fair.shop).await.0, 300);
 }
@@ -180,9 +192,9 @@ async fn a_server_may_settle_for_less_and_the_rest_is_the_buyers_to_use_again() 
     let mut paid = fair.paid(1_000);
     assert_eq!(fair.verify(&paid).await["isValid"], json!(true));
     paid["paymentRequirements"]["amount"] = json!("1100");
-    assert_eq!(reason(&fair.settle(&paid).await), "invalid_payment_requirements");
+    assert_eq!(reason(&fair.settle_as_shop(&paid).await), "invalid_payment_requirements");
     paid["paymentRequirements"]["amount"] = json!("200");
-    let settled = fair.settle(&paid).await;
+    let settled = fair.settle_as_shop(&paid).await;
     assert_eq!(settled["amount"], json!("200"));
     assert_eq!(fair.purse.on_response(&settled), Ok(2));
     assert_eq!(fair.purse.left(), 998);
@@ -191,6 +203,25 @@ async fn a_server_may_settle_for_less_and_the_rest_is_the_buyers_to_use_again() 
     assert_eq!(fair.settle(&again).await["success"], json!(true));
     fair.town.settle_up().await;
     assert_eq!(fair.town.money(&fair.shop).await.0, 1_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_buyer_cannot_settle_its_own_payment_for_less_or_let_it_go_while_the_server_works() {
+    let mut fair = Fair::new().await;
+    let paid = fair.paid(1_000);
+    assert_eq!(fair.verify(&paid).await["isValid"], json!(true));
+    let now = fair.town.clock.now();
+    let later = now.after(Span::from_hours(1));
+    for less in ["0", "100"] {
+        let mut less_of_it = paid.clone();
+        less_of_it["paymentRequirements"]["amount"] = json!(less);
+        assert_eq!(reason(&fair.settle(&less_of_it).await), "invalid_payment_requirements");
+        // Nor with a pass of its own, or one of the server's that has ended.
+        assert_eq!(reason(&fair.settle_as(&fair.buyer, later, &less_of_it).await), "invalid_payment_requirements");
+        assert_eq!(reason(&fair.settle_as(&fair.shop, now, &less_of_it).await), "invalid_payment_requirements");
+    }
+    assert_eq!(reason(&fair.verify(&paid).await), "payment_in_use");
+    assert_eq!(fair.settle(&paid).await["amount"], json!("1000"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -302,7 +333,6 @@ async fn a_restart_between_verify_and_settle_loses_and_doubles_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_buyer_did_not_spend_comes_back_when_it_closes_or_the_session_ends() {
-    use farthing_driver::Clock;
     let mut fair = Fair::new().await;
     let paid = fair.paid(300);
     assert_eq!(fair.settle(&paid).await["success"], json!(true));

@@ -4,7 +4,10 @@
 
 use std::sync::Arc;
 
+use farthing_bank::facilitator::FacilitatorPass;
 use farthing_core::sign::SecretKey;
+use farthing_core::time::Span;
+use farthing_dialects::x402::{PaymentRequired, read_payload, signature};
 use farthing_driver::Clock;
 use farthing_x402_checks::{Purse, Stock, Town, serve};
 use serde_json::{Value, json};
@@ -28,7 +31,8 @@ impl Street {
         let town = Town::new().await;
         let (shop, buyer) = (town.customer(2, 0).await, town.customer(1, 1_000_000).await);
         let network = format!("farthing:{}", town.client.network());
-        let (server, mut lines) = stock.start("server", &[&town.url(), &network, "XTS", &Town::name(&shop)]);
+        let pass = FacilitatorPass::issue(&shop, town.client.network(), town.clock.now().after(Span::from_hours(1)));
+        let (server, mut lines) = stock.start("server", &[&town.url(), &network, "XTS", &Town::name(&shop), &pass]);
         let url = lines.next_line().await.unwrap().expect("the server says where it listens");
         let purse = Purse::open(&town.client, &town.url(), &buyer, 11, 1_000, town.clock.now()).await.unwrap();
         let purse = Arc::new(Mutex::new(purse));
@@ -41,6 +45,16 @@ impl Street {
         let mut args = vec![self.wallet.as_str(), self.network.as_str(), "XTS"];
         args.extend(urls.iter().map(String::as_str));
         client.client(&args).await
+    }
+
+    /// A payment for what a path wants, as it goes into the header.
+    async fn pay(&self, path: &str) -> String {
+        let asked = reqwest::get(format!("{}{path}", self.url)).await.unwrap();
+        assert_eq!(asked.status(), 402);
+        let required = PaymentRequired::read(asked.headers()["payment-required"].to_str().unwrap()).unwrap();
+        let wanted = required.accepts[0].clone();
+        let payload = self.purse.lock().await.pay(&serde_json::to_value(&wanted).unwrap()).unwrap();
+        signature(&wanted, &read_payload(&payload).unwrap())
     }
 
     /// What the shop has and what the buyer has, once all is settled.
@@ -71,6 +85,12 @@ async fn nobody_pays_a_stock_server_for_an_answer_that_failed() {
     let street = Street::new(&stock).await;
     let said = street.get(&stock, &["/broken"]).await;
     assert_eq!(said[0]["status"], json!(500));
+    // The server lets the payment go: the very same is good again, and not in use.
+    let header = street.pay("/broken").await;
+    for _ in 0..3 {
+        let asked = reqwest::Client::new().get(format!("{}/broken", street.url)).header("payment-signature", &header);
+        assert_eq!(asked.send().await.unwrap().status(), 500);
+    }
     assert_eq!(street.money().await, (0, (1_000_000, 100_000)));
 }
 
@@ -79,15 +99,7 @@ async fn a_stock_server_delivers_once_for_a_payment_sent_many_times_at_once() {
     let Some(stock) = Stock::javascript() else { return };
     let street = Street::new(&stock).await;
     let http = reqwest::Client::new();
-    let asked = http.get(format!("{}/weather", street.url)).send().await.unwrap();
-    assert_eq!(asked.status(), 402);
-    let required =
-        farthing_dialects::x402::PaymentRequired::read(asked.headers()["payment-required"].to_str().unwrap());
-    let required = required.unwrap();
-    let wanted = &required.accepts[0];
-    let payload = street.purse.lock().await.pay(&serde_json::to_value(wanted).unwrap()).unwrap();
-    let coupon = farthing_dialects::x402::read_payload(&payload).unwrap();
-    let header = farthing_dialects::x402::signature(wanted, &coupon);
+    let header = street.pay("/weather").await;
     let mut sending = tokio::task::JoinSet::new();
     for _ in 0..20 {
         let request = http.get(format!("{}/weather", street.url)).header("payment-signature", &header);

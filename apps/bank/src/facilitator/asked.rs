@@ -69,6 +69,8 @@ pub(crate) struct Asked {
     pub(crate) wanted: Amount,
     /// For how long the payment is kept while the server works.
     pub(crate) kept: Span,
+    /// Who is known to ask, by its pass.
+    pub(crate) holder: Option<PeerId>,
 }
 
 #[derive(Deserialize)]
@@ -151,7 +153,7 @@ impl Asked {
         }
         let coupon = read_payload(payload).map_err(|why| invalid(&format!("the payment is {why}")))?;
         let kept = Span::from_secs(seconds.clamp(1, KEPT_SECONDS_MAX));
-        Ok(Self { coupon, item: item.to_owned(), pay_to, agreed, wanted, kept })
+        Ok(Self { coupon, item: item.to_owned(), pay_to, agreed, wanted, kept, holder: None })
     }
 }
 

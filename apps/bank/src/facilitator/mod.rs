@@ -9,7 +9,9 @@
 //!
 //! # Trust
 //! The server trusts its facilitator to say truly whether it was paid, and to hand the money on:
-//! as it trusts its bank, which this facilitator is. The buyer risks what it would risk with any
+//! as it trusts its bank, which this facilitator is. A payment is kept for one delivery for as long as
+//! the server's `maxTimeoutSeconds` says: a server that takes longer than that may deliver once more
+//! for the same payment. The buyer risks what it would risk with any
 //! seller, the one request in question; that a payment goes to one server, for one amount and the item
 //! that the server names, is bound into its coupon, and an acknowledgement comes back. What is asked
 //! and delivered, the facilitator does not see: two addresses of one server at one price are told
@@ -17,6 +19,7 @@
 //! its sessions itself runs a gateway.
 
 mod asked;
+mod pass;
 mod payments;
 mod rows;
 mod sessions;
@@ -40,6 +43,7 @@ use crate::chart::Chart;
 
 pub(crate) use asked::{Asked, No};
 pub use asked::{item_of, request_digest};
+pub use pass::FacilitatorPass;
 pub(crate) use payments::Settled;
 pub(crate) use rows::TABLES;
 pub(crate) use sessions::payment_digest;

@@ -75,8 +75,8 @@ impl Facilitator {
         Ok(Ok(found.session.buyer()))
     }
 
-    /// Takes a payment: all of it, or as much as the server wants, and for nothing wanted lets it
-    /// go. Settled before, it stays as it was settled.
+    /// Takes a payment: all of it, or as much as a server with a pass wants, and for nothing wanted
+    /// lets it go. Settled before, it stays as it was settled.
     pub(crate) fn settle(&self, cx: &mut Context<'_>, asked: &Asked) -> Result<Result<Settled, No>, Halt> {
         let mut found = match self.find(cx, asked)? {
             Ok(found) => found,
@@ -86,12 +86,15 @@ impl Facilitator {
         if let Some(PaymentRow { state: PaymentState::Settled { charged, ack }, .. }) = found.before {
             return Ok(Ok(Settled { session: name, payer, charged, ack: Some(ack) }));
         }
+        if asked.wanted != asked.agreed && asked.holder != Some(asked.pay_to) {
+            let why = "to settle for less, the server shows a pass of the account that is paid";
+            return Ok(Err(No::new("invalid_payment_requirements", why)));
+        }
         let Some(charged) = self.units_of(asked.wanted).filter(|units| *units <= found.units) else {
             let why = "no more is settled than the buyer agreed to";
             return Ok(Err(No::new("invalid_payment_requirements", why)));
         };
         if charged == 0 {
-            // Only whoever has the payment lets it go.
             if let Err(why) = found.session.accept(cx.now, &found.pay, found.units) {
                 return Ok(Err(pay_error(why)));
             }

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use farthing_core::id::PeerId;
 use farthing_core::refusal::{Code, Refusal, Remedy};
 use farthing_core::sign::Signed;
 use farthing_core::wire::{self, Wire};
@@ -31,7 +32,7 @@ use serde_json::{Value, json};
 
 use super::desk::Desk;
 use crate::client::BankAddress;
-use crate::facilitator::{Asked, Facilitator, No, Settled, payment_digest};
+use crate::facilitator::{Asked, Facilitator, FacilitatorPass, No, Settled, payment_digest};
 use crate::home::FacilitatorTerms;
 use invoices::Invoices;
 
@@ -131,11 +132,12 @@ async fn verify(State(house): Shared, body: Bytes) -> impl IntoResponse {
 }
 
 /// Takes a payment.
-async fn settle(State(house): Shared, body: Bytes) -> impl IntoResponse {
+async fn settle(State(house): Shared, headers: HeaderMap, body: Bytes) -> impl IntoResponse {
     let network = house.desk.network;
     let mut transaction = String::new();
     let answer = match Asked::read(&body, network) {
         Ok(asked) => {
+            let asked = Asked { holder: house.holder(&headers), ..asked };
             transaction = farthing_dialects::receipt::reference(asked.coupon.session, asked.coupon.index);
             let settled = house.act(move |facilitator, _, cx| facilitator.settle(cx, &asked)).await;
             // A server that hears this asks once more with the very same words, which does no harm.
@@ -220,6 +222,12 @@ impl House {
             .driver
             .transact(move |cx| role.facilitate(cx, |facilitator, cx| work(facilitator, role.coupons(), cx)))
             .await
+    }
+
+    /// Which server asks, if it shows a pass.
+    fn holder(&self, headers: &HeaderMap) -> Option<PeerId> {
+        let header = headers.get(AUTHORIZATION)?.to_str().ok()?;
+        FacilitatorPass::holder(header, self.desk.network, self.desk.clock.now())
     }
 
     fn dice(&self) -> Result<ChaCha20Rng, Problem> {
