@@ -1,10 +1,12 @@
 //! The command line: one file for each group of commands.
 
 pub(crate) mod bank;
+pub(crate) mod broker;
 pub(crate) mod buy;
 pub(crate) mod delegate;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod facilitator;
 pub(crate) mod gateway;
 pub(crate) mod get;
 pub(crate) mod help;
@@ -118,6 +120,10 @@ pub(crate) enum Command {
     Proxy(Box<proxy::ProxyArgs>),
     /// Charge for an HTTP service: a gateway in front of it
     Gateway(Box<gateway::GatewayArgs>),
+    /// Stand between buyers and sellers who do not know each other: a broker of coupons
+    Broker(Box<broker::BrokerArgs>),
+    /// See what a server with stock x402 software is configured with to be paid
+    Facilitator(facilitator::FacilitatorArgs),
     /// Run a bank
     #[command(subcommand)]
     Bank(bank::BankCommand),
@@ -143,6 +149,7 @@ impl Command {
         matches!(
             self,
             Self::Proxy(_)
+                | Self::Broker(_)
                 | Self::Bank(bank::BankCommand::Serve(_) | bank::BankCommand::Signer(_))
                 | Self::Index(index::IndexCommand::Serve(_))
         )
@@ -189,6 +196,8 @@ impl Cli {
             Command::Get(args) => get::run(&app, *args).await,
             Command::Proxy(args) => proxy::run(&app, *args).await,
             Command::Gateway(args) => gateway::run(&app, *args).await,
+            Command::Broker(args) => broker::run(&app, *args).await,
+            Command::Facilitator(args) => facilitator::run(&app, args).await,
             Command::Bank(command) => bank::run(&app, command).await,
             Command::Index(command) => index::run(&app, command).await,
             Command::Doctor | Command::Completions(_) | Command::Man(_) | Command::Help(_) => Ok(()),
