@@ -102,6 +102,9 @@ pub(crate) struct PolicyArgs {
     /// The most that may be spent in all
     #[arg(long, value_name = "AMOUNT|none")]
     pub(crate) total: Option<policy::Limit>,
+    /// The most one tool of a program may spend in all, where the program names its tools
+    #[arg(long, value_name = "AMOUNT|none")]
+    pub(crate) per_tool: Option<policy::Limit>,
     /// Above this a purchase is asked about
     #[arg(long, value_name = "AMOUNT|none")]
     pub(crate) approve_above: Option<policy::Limit>,

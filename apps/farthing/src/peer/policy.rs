@@ -49,6 +49,7 @@ pub(crate) fn run(app: &App, args: &PolicyArgs) -> Result<(), Failure> {
         (args.per_payee, &mut policy.per_payee),
         (args.per_hour, &mut policy.per_hour),
         (args.total, &mut policy.total),
+        (args.per_tool, &mut policy.per_tool),
         (args.approve_above, &mut policy.approve_above),
     ];
     let mut changed = false;
@@ -93,6 +94,7 @@ fn words(policy: &Policy) -> String {
         ["one seller, --per-payee".to_owned(), shown(policy.per_payee)],
         ["one hour, --per-hour".to_owned(), shown(policy.per_hour)],
         ["all together, --total".to_owned(), shown(policy.total)],
+        ["one tool, --per-tool".to_owned(), shown(policy.per_tool)],
         ["asked about above, --approve-above".to_owned(), shown(policy.approve_above)],
     ];
     table(&[Column::Text("what"), Column::Number("at most")], rows)

@@ -57,8 +57,8 @@ pub(super) struct Coupons {
     open: Mutex<HashMap<u64, Arc<session::Open>>>,
     /// What tools may still spend of what was counted for them.
     allowances: allowance::Allowances,
-    /// Held by whoever takes a session up.
-    taking: tokio::sync::Mutex<()>,
+    /// Whether all that were written down are taken up; held by whoever does it.
+    taken: tokio::sync::Mutex<bool>,
 }
 
 impl Coupons {
@@ -168,17 +168,21 @@ impl Wallet {
     /// Takes up every session of this epoch that is written down.
     async fn coupon_take_all(&self) -> Result<Vec<CouponSession>, WalletError> {
         let coupons = &self.inner.coupons;
-        let _one_at_a_time = coupons.taking.lock().await;
-        let meta = self.inner.meta().clone();
-        for row in self.inner.handle.read(rows::sessions).await?? {
-            let index = row.origin.index;
-            if row.origin.is_current(&meta) && !coupons.open().contains_key(&index) {
-                let words = words(self, &row.origin);
-                let open = tokio::task::spawn_blocking(move || session::Open::resume(row, words)).await;
-                let open = open.map_err(|_| WalletError::Records("the program is stopping".into()))??;
-                coupons.open().insert(index, Arc::new(open));
+        let mut taken = coupons.taken.lock().await;
+        if !*taken {
+            let meta = self.inner.meta().clone();
+            for row in self.inner.handle.read(rows::sessions).await?? {
+                let index = row.origin.index;
+                if row.origin.is_current(&meta) && !coupons.open().contains_key(&index) {
+                    let words = words(self, &row.origin);
+                    let open = tokio::task::spawn_blocking(move || session::Open::resume(row, words)).await;
+                    let open = open.map_err(|_| WalletError::Records("the program is stopping".into()))??;
+                    coupons.open().insert(index, Arc::new(open));
+                }
             }
+            *taken = true;
         }
+        drop(taken);
         let mut open: Vec<_> = coupons.open().values().map(Arc::clone).collect();
         open.sort_by_key(|open| open.not_after);
         Ok(open.into_iter().map(|open| CouponSession::new(self.clone(), open)).collect())
