@@ -158,6 +158,7 @@ impl BrokerServer {
             terms,
             desk: Arc::new(Mutex::new(desk)),
             invoices: Mutex::new(BTreeMap::new()),
+            away: Mutex::new(BTreeMap::new()),
             buying: tokio::sync::Mutex::new(()),
             clearing: tokio::sync::Mutex::new(()),
         });

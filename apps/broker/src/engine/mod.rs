@@ -55,6 +55,8 @@ pub(crate) struct Engine {
     /// Changed on the driver's thread only, where a change and its rows are one.
     pub(crate) desk: Arc<Mutex<Desk>>,
     pub(crate) invoices: Mutex<BTreeMap<Digest, Invoiced>>,
+    /// How many requests are with each seller just now.
+    pub(crate) away: Mutex<BTreeMap<PeerId, usize>>,
     /// One purchase from a seller at a time, and one clearing.
     pub(crate) buying: tokio::sync::Mutex<()>,
     pub(crate) clearing: tokio::sync::Mutex<()>,
@@ -87,6 +89,18 @@ pub(crate) fn seller(key: SecretKey, seal: farthing_core::seal::SealKey, bank: &
     Seller { key, seal, network: bank.network(), bank: bank.bank(), terms: Terms::default() }
 }
 
+/// A request that is with a seller, until it is dropped.
+pub(crate) struct Away<'a>(&'a Engine, PeerId);
+
+impl Drop for Away<'_> {
+    fn drop(&mut self) {
+        let mut away = lock(&self.0.away);
+        if let Some(count) = away.get_mut(&self.1) {
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
 /// A way to a seller.
 #[derive(Clone)]
 pub(crate) struct Line {
@@ -102,6 +116,12 @@ impl Line {
 }
 
 impl Engine {
+    /// Notes that a request is with a seller.
+    pub(crate) fn away(&self, seller: PeerId) -> Away<'_> {
+        *lock(&self.away).entry(seller).or_default() += 1;
+        Away(self, seller)
+    }
+
     /// The way to the seller at an address, with its certificate checked as the address says.
     pub(crate) fn line(&self, origin: &str) -> Result<Line, Refusal> {
         let mut lines = lock(&self.lines);

@@ -47,20 +47,18 @@ impl Engine {
             .is_some_and(|spender| spender.left() >= units && now < spender.not_after().before(self.terms.margin))
     }
 
-    /// Opens another session where the one there is has too little left, and nothing of it waits
-    /// for an answer.
+    /// Opens another session where the one there is has too little left, and no request is with the
+    /// seller just now. What was never answered in the old one is given up: the seller may have the
+    /// money, and the buyer who did not ask again in time has lost that one coupon.
     pub(crate) async fn renew(&self, seller: PeerId, units: u32) -> Result<(), Refusal> {
         if self.is_good(seller, units) {
             return Ok(());
         }
-        let origin = {
-            let desk = self.desk();
-            let waits = desk.broker.seller(seller).is_some_and(|spender| !spender.unanswered().is_empty());
-            if waits {
-                return Err(later("the broker waits for answers of this seller: send the very same again"));
-            }
-            desk.origins.get(&seller).cloned()
-        };
+        // The one that asks is not with the seller yet.
+        if lock(&self.away).get(&seller).is_some_and(|away| *away > 0) {
+            return Err(later("the broker waits for answers of this seller: send the very same again"));
+        }
+        let origin = self.desk().origins.get(&seller).cloned();
         let unknown = || Refusal::new(Code::Unknown, "the broker does not buy from this seller");
         self.buy_session(&origin.ok_or_else(unknown)?).await
     }

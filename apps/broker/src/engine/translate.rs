@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use farthing_core::id::ChainId;
-use farthing_core::refusal::{Code, Money, Refusal};
+use farthing_core::refusal::{Code, Money, Refusal, Remedy};
 use farthing_core::sign::Signed;
 use farthing_core::wire;
 use farthing_coupon::broker::{BrokerError, Drawn, Form, JobName, Translated, Want};
@@ -29,15 +29,34 @@ impl Engine {
             return Err(Refusal::new(Code::Order, "the coupon was made for another request"));
         }
         let name = (chain, pay.index);
+        let drawn = match self.draw_for(chain, pay, want).await? {
+            Forwarding::Answered(answer) => return Ok(*answer),
+            Forwarding::With(drawn) => drawn,
+            // Answered by another copy of the request in between, or given up.
+            Forwarding::Gone => match self.draw_for(chain, pay, want).await? {
+                Forwarding::Answered(answer) => return Ok(*answer),
+                _ => {
+                    let why = "the seller never answered, and its session is over: this coupon is lost";
+                    return Err(Refusal::new(Code::Expired, why).money(Money::MovedBefore).remedy(Remedy::Stop));
+                }
+            },
+        };
+        let _away = self.away(want.seller);
+        let (status, media_type, body, ack) = self.pass_on(&want, &drawn, &http).await?;
+        self.finish(name, pay, want, ack, move |ack| SerialAnswer { status, media_type, body, ack }).await
+    }
+
+    /// The seller's coupon for a buyer's, if it can still be sent.
+    async fn draw_for(&self, chain: ChainId, pay: Pay, want: Want) -> Result<Forwarding, Refusal> {
         let drawn = match self.translate(chain, pay, want).await? {
-            Translation::Answered(answer) => return Ok(*answer),
+            Translation::Answered(answer) => return Ok(Forwarding::Answered(answer)),
             Translation::Drawn(drawn) => match *drawn {
                 (Drawn::Forward(drawn), _) => drawn,
                 _ => return Err(Refusal::new(Code::Replay, "this coupon was used, and its answer is forgotten")),
             },
         };
-        let (status, media_type, body, ack) = self.pass_on(&want, &drawn, &http).await?;
-        self.finish(name, pay, want, ack, move |ack| SerialAnswer { status, media_type, body, ack }).await
+        let waits = self.desk().broker.seller(want.seller).is_some_and(|s| s.unanswered().contains(&drawn.entry()));
+        Ok(if waits { Forwarding::With(drawn) } else { Forwarding::Gone })
     }
 
     /// Gives a token for a buyer's coupon.
@@ -166,6 +185,13 @@ enum Translation {
     Answered(Box<SerialAnswer>),
     /// This was drawn for it, now or before.
     Drawn(Box<(Drawn, Signed<Translated>)>),
+}
+
+/// How a buyer's coupon goes on to the seller.
+enum Forwarding {
+    Answered(Box<SerialAnswer>),
+    With(Pay),
+    Gone,
 }
 
 /// Why nothing was drawn.

@@ -1,7 +1,7 @@
 //! Nobody loses more than one coupon, whoever breaks off when.
 
 use farthing_broker::client::BrokerAskError;
-use farthing_core::refusal::Money;
+use farthing_core::refusal::{Code, Money};
 
 use crate::town::Town;
 
@@ -70,5 +70,25 @@ async fn a_stranger_that_never_asks_again_loses_one_coupon_and_the_broker_none()
     town.settle(&shop).await;
     assert_eq!(town.money(&stranger.account).await.0, 998_000);
     assert_eq!(town.money(&crate::town::key(20)).await.0, 2_000);
+    assert_eq!(town.money(&town.broker_key()).await.0, 1_000_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_never_came_does_not_keep_the_broker_from_a_new_session() {
+    let (town, shop) = Town::with_shop(2).await;
+    let mut stranger = town.stranger(1, 1_000).await;
+    let lost = stranger.ask(shop.id(), "/item/lost", 1);
+    shop.mute(1);
+    assert!(stranger.serial(&town, &lost).await.is_err());
+    for nth in 0..3 {
+        let ask = stranger.ask(shop.id(), &format!("/item/{nth}"), 1);
+        assert_eq!(stranger.serial(&town, &ask).await.unwrap().status, 200);
+    }
+    // Too late for the one that was lost: it is the only one.
+    let Err(BrokerAskError::Refused(why)) = stranger.serial(&town, &lost).await else { panic!("it was given up") };
+    assert_eq!((why.code, why.money), (Code::Expired, Money::MovedBefore));
+    town.settle(&shop).await;
+    assert_eq!(town.money(&stranger.account).await.0, 996_000);
+    assert_eq!(town.money(&crate::town::key(20)).await.0, 4_000);
     assert_eq!(town.money(&town.broker_key()).await.0, 1_000_000);
 }
