@@ -2,7 +2,7 @@
 //!
 //! [`PayingClient`] is a [`reqwest::Client`] with a wallet behind it. A request that is answered by
 //! 402 is paid for, within the caps of [`Options`] and the wallet's own policy, and sent again; one
-//! whose price is known is paid at once. A seller is met once, in six messages ([`opening`] tells
+//! whose price is known is paid at once. A seller is met once, in six messages (`opening.rs` tells
 //! how), and from then on a payment is one hash in one header.
 //!
 //! # What is promised

@@ -1,4 +1,8 @@
-//! The one binary: bank, index, peer and demo.
+//! The one binary: bank, index, peer, gateway and demo.
+
+// The comments on commands and flags are the help that people read, where brackets around an address
+// would only be in the way.
+#![allow(rustdoc::bare_urls)]
 
 mod cli;
 mod config;

@@ -59,7 +59,6 @@ impl Stock {
     ///
     /// # Panics
     /// Where it cannot be started.
-    #[must_use]
     pub fn start(&self, name: &str, args: &[&str]) -> (Child, Lines<BufReader<ChildStdout>>) {
         let file = self.folder.join(format!("{name}.{}", self.ending));
         let mut child = Command::new(&self.program)
