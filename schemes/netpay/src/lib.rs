@@ -9,7 +9,7 @@
 //! The paper lets the broker make the chain, binds a word to no payee and an index to no bound, and
 //! so lets words be spent twice, stolen, and blamed on the innocent. The protocol book's §14 lists
 //! the flaws; `docs/schemes/netpay.md` says how each is mended and which test shows it. The paper's
-//! own protocol is in [`literal`], for tests only.
+//! own protocol is in `literal.rs`, for tests only.
 
 pub mod bank;
 #[cfg(any(test, feature = "literal"))]

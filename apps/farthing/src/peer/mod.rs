@@ -177,7 +177,9 @@ impl From<WalletError> for Failure {
                     .money(Money::Unknown)
                     .next("run the same command again: the same request is repeated, and is carried out once")
             }
-            WalletError::FalseAnswer(_) | WalletError::SellerChanged { .. } | WalletError::Session(_) => Self::new(Kind::Refused, error),
+            WalletError::FalseAnswer(_) | WalletError::SellerChanged { .. } | WalletError::Session(_) => {
+                Self::new(Kind::Refused, error)
+            }
             error => Self::other(error),
         }
     }
