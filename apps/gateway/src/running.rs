@@ -372,8 +372,9 @@ impl Gateway {
             let book = Arc::clone(&self.gate.book);
             let ready =
                 move || if book.is_healthy() { Ok(()) } else { Err("payments cannot be written down".to_owned()) };
-            let token = stopping.clone();
-            tokio::spawn(async move { server.serve(ops::router(ready), token.cancelled_owned()).await })
+            // Made here and not on the task: from now on everything is counted.
+            let (router, token) = (ops::router(ready), stopping.clone());
+            tokio::spawn(async move { server.serve(router, token.cancelled_owned()).await })
         });
         self.server.serve(pages::router(Arc::clone(&self.gate)), stop).await;
         if let Err(why) = self.clearer.clear().await {
