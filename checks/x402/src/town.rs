@@ -127,6 +127,7 @@ impl Town {
         self.bank().tick_now().await.expect("a tick");
         let report = self.bank().count_and_publish().await.expect("a count");
         assert!(report.is_conserved() && self.bank().alarm().is_none());
+        farthing_bank::audit::audit(&self.home()).expect("a clean audit");
     }
 
     /// A key as x402 names it.
