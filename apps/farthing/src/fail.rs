@@ -66,7 +66,7 @@ impl Kind {
             Self::Usage => "the command line or the configuration file is wrong",
             Self::Refused => "somebody said no; no money moved",
             Self::OutcomeUnknown => "the answer went missing and money may have moved: run the same command again",
-            Self::NotReachable => "the bank, the index or a peer did not answer; nothing was sent",
+            Self::NotReachable => "the bank, the index or a peer did not answer; what was paid before stays paid",
             Self::Funds => "not enough money, or the wallet's own policy forbids the payment",
             Self::Damaged => "the files are damaged, in use by another process, or the passphrase is wrong",
         }

@@ -9,6 +9,7 @@ use farthing_core::id::{AccountId, TransferId, timed as timed_id};
 use farthing_core::time::Span;
 use farthing_driver::{Config, Driver, DriverHandle, NoRole, OsEntropy, SystemClock};
 use farthing_ledger::{Account, AccountKind, Ledger, Reason, Transfer};
+use farthing_role::Context;
 use farthing_store::{Overlay, SqliteOptions, SqliteStore, Store};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -108,21 +109,28 @@ fn write_bare(db: &mut Connection, transfers: &[Transfer], first: u64) {
     tx.commit().expect("a commit");
 }
 
+/// One caller: a task, as a request to the bank is, that waits for each of its postings.
+async fn postings(driver: DriverHandle) {
+    for _ in 0..POSTINGS {
+        let transfer = transfer();
+        let post = move |cx: &mut Context<'_>| Ok(Ledger(&mut *cx.tx).post(transfer)?);
+        driver.transact(post).await.expect("posted");
+    }
+}
+
 /// One posting per call, each caller waiting until its own is durable.
 fn single() -> Race {
     let folder = TempDir::new().expect("a folder");
     let (ours, mut db) = (books(&folder), bare(&folder));
     let driver =
         Driver::start(std::sync::Arc::new(NoRole), ours, SystemClock, OsEntropy, Config::default()).expect("a driver");
-    let post = |driver: &DriverHandle| {
-        let transfer = transfer();
-        driver.transact_blocking(move |cx| Ok(Ledger(&mut *cx.tx).post(transfer)?)).expect("posted");
-    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let calls = || {
         let ((), seconds) = timed(|| {
-            std::thread::scope(|scope| {
-                for _ in 0..CALLERS {
-                    scope.spawn(|| (0..POSTINGS).for_each(|_| post(&driver)));
+            runtime.block_on(async {
+                let callers: Vec<_> = (0..CALLERS).map(|_| tokio::spawn(postings(driver.clone()))).collect();
+                for caller in callers {
+                    caller.await.expect("a caller");
                 }
             });
         });

@@ -18,7 +18,7 @@ pub(crate) fn standing(at: &Standing) -> String {
         ["spent so far".to_owned(), at.spent.to_string()],
     ];
     if at.held.is_some_and(|held| !held.is_zero()) {
-        rows.insert(1, ["  of that waiting to be paid out".to_owned(), amount(at.held)]);
+        rows.insert(1, ["  of that set aside".to_owned(), amount(at.held)]);
     }
     if at.deposit.is_some_and(|deposit| !deposit.is_zero()) {
         rows.push(["deposit against cheating".to_owned(), amount(at.deposit)]);
