@@ -112,7 +112,7 @@ pub struct Bank {
 
 /// How a gateway runs.
 pub struct Config {
-    /// The service behind it, such as `http://127.0.0.1:8000`.
+    /// The service behind it, such as `http://127.0.0.1:8000` or `https://host#sha256=…`.
     pub upstream: String,
     /// Where to listen, and how connections are protected.
     pub listen: SocketAddr,

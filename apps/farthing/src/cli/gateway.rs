@@ -51,7 +51,8 @@ enum GatewayCommand {
 /// Arguments of serving.
 #[derive(Debug, Args)]
 struct ServeArgs {
-    /// The service that is charged for, such as http://127.0.0.1:8000
+    /// The service that is charged for, such as http://127.0.0.1:8000, or https://host with
+    /// #sha256=… behind it where no authority vouches for its certificate
     #[arg(long, value_name = "URL", required = true)]
     upstream: Option<String>,
     /// What every request costs, such as "0.0001 XTS"

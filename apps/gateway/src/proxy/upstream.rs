@@ -6,7 +6,10 @@ use axum::body::Body;
 use axum::http::uri::{Authority, Scheme};
 use axum::http::{HeaderMap, Method, Request, Response, Uri};
 use bytes::Bytes;
+use farthing_net::http::client::{ClientError, Trust, tls};
+use farthing_net::http::endpoint::read_pin;
 use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -30,40 +33,49 @@ pub enum UpstreamError {
 }
 
 /// Where the service is not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the upstream is named like http://127.0.0.1:8000, perhaps with a path; plain http only")]
-pub struct BadUpstream;
+#[derive(Debug, thiserror::Error)]
+pub enum BadUpstream {
+    /// Not an address, or with more in it than one has.
+    #[error(
+        "the upstream is named like http://127.0.0.1:8000 or https://host#sha256=…, perhaps with a path; the pin only with https"
+    )]
+    NotAnAddress,
+    /// There is no TLS to reach it by.
+    #[error(transparent)]
+    Tls(#[from] ClientError),
+}
 
 /// A service, by its address.
 #[derive(Debug, Clone)]
 pub struct Upstream {
+    scheme: Scheme,
     authority: Authority,
     prefix: String,
-    client: Client<HttpConnector, Body>,
+    client: Client<HttpsConnector<HttpConnector>, Body>,
     patience: Duration,
 }
 
 impl Upstream {
-    /// The service at that address, waited for so long.
+    /// The service at that address, waited for so long. With https its certificate is checked: that
+    /// it is the one whose fingerprint follows in `#sha256=…`, or else that the system's authorities
+    /// vouch for it.
     ///
     /// # Errors
     /// [`BadUpstream`].
     pub fn new(address: &str, patience: Duration) -> Result<Self, BadUpstream> {
-        let uri: Uri = address.parse().map_err(|_| BadUpstream)?;
-        if uri.scheme() != Some(&Scheme::HTTP) || uri.query().is_some() {
-            return Err(BadUpstream);
-        }
-        let authority = uri.authority().ok_or(BadUpstream)?.clone();
+        let (scheme, uri, trust) = read(address).ok_or(BadUpstream::NotAnAddress)?;
+        let authority = uri.authority().ok_or(BadUpstream::NotAnAddress)?.clone();
         let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_TIME));
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIME)
             .pool_max_idle_per_host(IDLE_MAX)
             .pool_timer(TokioTimer::new())
-            .build(connector);
+            .build(HttpsConnector::from((connector, tls(trust)?)));
         let prefix = uri.path().trim_end_matches('/').to_owned();
-        Ok(Self { authority, prefix, client, patience })
+        Ok(Self { scheme, authority, prefix, client, patience })
     }
 
     pub(super) const fn authority(&self) -> &Authority {
@@ -80,7 +92,7 @@ impl Upstream {
     ) -> Result<Response<Incoming>, UpstreamError> {
         let failed = |why: &dyn std::error::Error| UpstreamError::Failed(deepest(why));
         let uri = Uri::builder()
-            .scheme(Scheme::HTTP)
+            .scheme(self.scheme.clone())
             .authority(self.authority.clone())
             .path_and_query(format!("{}{path_and_query}", self.prefix))
             .build()
@@ -98,6 +110,22 @@ impl Upstream {
     }
 }
 
+/// Takes an address apart. What follows `#` is not part of an URI as our parser knows it.
+fn read(address: &str) -> Option<(Scheme, Uri, Trust)> {
+    let (address, fragment) = address.split_once('#').map_or((address, None), |(uri, pin)| (uri, Some(pin)));
+    let uri: Uri = address.parse().ok()?;
+    let pin = fragment.map(read_pin).transpose().ok()?;
+    let scheme = uri.scheme()?.clone();
+    let trust = match pin {
+        None if scheme == Scheme::HTTP => Trust::Nobody,
+        None if scheme == Scheme::HTTPS => Trust::System,
+        Some(pin) if scheme == Scheme::HTTPS => Trust::Only(pin),
+        _ => return None,
+    };
+    let bare = uri.query().is_none() && !uri.authority()?.as_str().contains('@');
+    bare.then_some((scheme, uri, trust))
+}
+
 /// What was really wrong, under what it led to.
 pub(super) fn deepest(why: &dyn std::error::Error) -> String {
     let mut why = why;
@@ -105,4 +133,21 @@ pub(super) fn deepest(why: &dyn std::error::Error) -> String {
         why = source;
     }
     why.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gateway_refuses_an_upstream_that_is_not_quite_an_address() {
+        let pin = format!("#sha256={}", "ab".repeat(32));
+        for right in ["http://127.0.0.1:8000", "http://host/below", &format!("https://host:8443/below{pin}")] {
+            assert!(read(right).is_some(), "{right}");
+        }
+        let plain = format!("http://host{pin}");
+        for wrong in ["", "host", "ftp://host", "http://me@host", "http://host?x", &plain, "https://host#ab"] {
+            assert!(matches!(Upstream::new(wrong, CONNECT_TIME), Err(BadUpstream::NotAnAddress)), "{wrong}");
+        }
+    }
 }

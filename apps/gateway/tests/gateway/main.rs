@@ -5,4 +5,5 @@ mod hostile;
 mod paying;
 mod running;
 mod streams;
+mod tls;
 mod town;

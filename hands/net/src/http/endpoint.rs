@@ -11,6 +11,15 @@ use super::tls::Fingerprint;
 /// What introduces a pinned certificate in an endpoint's text.
 const PIN: &str = "sha256=";
 
+/// Reads what stands after `#` in an address: a pinned certificate.
+///
+/// # Errors
+/// [`EndpointError::BadPin`].
+pub fn read_pin(fragment: &str) -> Result<Fingerprint, EndpointError> {
+    let digits = fragment.strip_prefix(PIN).ok_or(EndpointError::BadPin)?;
+    digits.parse().map_err(|_| EndpointError::BadPin)
+}
+
 /// A server: `https://bank.example`, `https://10.0.0.1:8443#sha256=…` with a certificate pinned
 /// that no authority vouches for, or `http://127.0.0.1:8080` on the same machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,10 +96,7 @@ impl FromStr for Endpoint {
         let pin = match base.fragment() {
             None => None,
             Some(_) if plain => return Err(EndpointError::BadPin),
-            Some(fragment) => {
-                let digits = fragment.strip_prefix(PIN).ok_or(EndpointError::BadPin)?;
-                Some(digits.parse().map_err(|_| EndpointError::BadPin)?)
-            }
+            Some(fragment) => Some(read_pin(fragment)?),
         };
         base.set_fragment(None);
         Ok(Self { base, pin })

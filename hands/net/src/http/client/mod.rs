@@ -11,7 +11,7 @@ use reqwest::{Client, Response, redirect};
 
 use super::endpoint::Endpoint;
 use super::problem::{PROBLEM_JSON, Problem};
-use super::tls;
+use super::tls::{self, Fingerprint};
 
 pub use retry::{ANSWER_WAIT_MAX, SEND_TRIES, SendError, send_idempotent};
 
@@ -72,6 +72,32 @@ pub fn client(endpoint: &Endpoint) -> Result<Client, ClientError> {
         builder.https_only(true)
     };
     builder.build().map_err(|error| ClientError(error.to_string()))
+}
+
+/// Whose certificate is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// Whom the authorities vouch for that the system trusts.
+    System,
+    /// This one, whoever vouches for it.
+    Only(Fingerprint),
+    /// Nobody's: for plain HTTP, which asks for none.
+    Nobody,
+}
+
+/// TLS for clients other than [`client`], which speak HTTP/1.1.
+///
+/// # Errors
+/// [`ClientError`].
+pub fn tls(trust: Trust) -> Result<rustls::ClientConfig, ClientError> {
+    let config = match trust {
+        Trust::System => pin::vouched_for(),
+        Trust::Only(pin) => pin::only(pin),
+        Trust::Nobody => pin::nobody(),
+    };
+    let mut config = config.map_err(ClientError)?;
+    config.alpn_protocols.clear();
+    Ok(config)
 }
 
 /// Reads an answer of at most `max` bytes. Never takes in more than that, whatever the server

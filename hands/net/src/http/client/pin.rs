@@ -7,6 +7,8 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
+use rustls_platform_verifier::BuilderVerifierExt;
+
 use crate::http::tls::{ALPN, Fingerprint, provider};
 
 /// TLS that accepts the certificate with this fingerprint and no other.
@@ -21,6 +23,15 @@ pub(super) fn only(pin: Fingerprint) -> Result<ClientConfig, String> {
         .with_no_client_auth();
     config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
     Ok(config)
+}
+
+/// TLS that accepts whom the system's authorities vouch for.
+pub(super) fn vouched_for() -> Result<ClientConfig, String> {
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .and_then(BuilderVerifierExt::with_platform_verifier)
+        .map_err(|error| error.to_string())?;
+    Ok(config.with_no_client_auth())
 }
 
 /// TLS that accepts nobody, for clients that speak plain HTTP on the same machine. It spares them
