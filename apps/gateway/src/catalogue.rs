@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use farthing_dialects::names;
 use farthing_dialects::quote::UnitKind;
 use serde_json::{Value, json};
@@ -13,10 +15,15 @@ use crate::gate::Gate;
 use crate::prices::{Price, Route, Tariff};
 
 /// `GET /.well-known/farthing/catalogue`
-pub(crate) async fn catalogue(State(gate): State<Arc<Gate>>) -> Json<Value> {
+pub(crate) async fn catalogue(State(gate): State<Arc<Gate>>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], document(&gate))
+}
+
+/// The price list as it is given out; listings name its hash.
+pub(crate) fn document(gate: &Gate) -> Vec<u8> {
     let tariff = gate.prices.now();
     let routes: Vec<Value> = tariff.routes.iter().map(|route| entry(&tariff, route)).collect();
-    Json(json!({
+    let document = json!({
         "name": tariff.name,
         "description": tariff.description,
         "seller": gate.counter.me(),
@@ -26,7 +33,9 @@ pub(crate) async fn catalogue(State(gate): State<Arc<Gate>>) -> Json<Value> {
         "offer": names::OFFER_PATH,
         "dialects": ["payment", "x402-v2", "x402-v1"],
         "routes": routes,
-    }))
+    });
+    // Strings, numbers and lists always serialize.
+    serde_json::to_vec(&document).unwrap_or_default()
 }
 
 fn entry(tariff: &Tariff, route: &Route) -> Value {
@@ -92,6 +101,13 @@ fn operation(tariff: &Tariff, route: &Route, parameters: &[String]) -> Value {
     operation
 }
 
+/// A price as people read it.
+pub(crate) fn in_words(price: &Price) -> String {
+    let plural = if price.rate.per == 1 { "" } else { "s" };
+    let unit = format!("{:?}{plural}", price.kind).to_lowercase();
+    format!("{} for {} {unit}", price.rate.price, price.rate.per)
+}
+
 fn payment_info(tariff: &Tariff, price: &Price) -> Value {
     // What is counted as it goes has no amount beforehand.
     let amount = (price.kind == UnitKind::Request).then(|| price.max.as_micros().to_string());
@@ -103,7 +119,7 @@ fn payment_info(tariff: &Tariff, price: &Price) -> Value {
                 "intent": intent,
                 "amount": amount,
                 "currency": tariff.currency().code(),
-                "description": format!("{} for {} {:?}", price.rate.price, price.rate.per, price.kind).to_lowercase(),
+                "description": in_words(price),
             })
         })
         .collect();

@@ -16,6 +16,7 @@ mod cors;
 mod counter;
 mod gate;
 mod guests;
+mod listing;
 mod pages;
 pub mod prices;
 mod proxy;
@@ -23,6 +24,7 @@ mod refuse;
 pub mod report;
 mod running;
 
+pub use listing::Listed;
 pub use proxy::{BadUpstream, STREAMS_MAX, StreamLimits, TOP_UPS_MAX, Upstream, UpstreamError};
 pub use running::{
     BODY_BYTES_MAX, Bank, Config, Control, Durability, Gateway, Keys, PriceSource, QUOTE_LIFE, StartError,

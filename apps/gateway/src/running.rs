@@ -18,6 +18,7 @@ use farthing_net::http::endpoint::Endpoint;
 use farthing_net::http::ops;
 use farthing_net::http::server::{BindError, Limits, Server, ServerConfig, Tls};
 use farthing_store::{SqliteOptions, SqliteStore, StoreError};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
@@ -27,6 +28,7 @@ use crate::clearing::{ClearError, ClearWhen, Cleared, Clearer};
 use crate::counter::Counter;
 use crate::gate::Gate;
 use crate::guests::Guests;
+use crate::listing::{Announcer, Listed};
 use crate::pages;
 use crate::prices::{self, PriceError, Prices, Tariff};
 use crate::proxy::{Proxy, StreamLimits, Streams, Upstream};
@@ -140,6 +142,8 @@ pub struct Config {
     pub quote_life: Span,
     /// What it insists on when sessions are opened.
     pub terms: Terms,
+    /// The index that is told of it, if any.
+    pub listed: Option<Listed>,
 }
 
 impl Config {
@@ -161,6 +165,7 @@ impl Config {
             patience: UPSTREAM_TIME,
             quote_life: QUOTE_LIFE,
             terms: Terms::default(),
+            listed: None,
         }
     }
 
@@ -208,6 +213,9 @@ pub enum StartError {
     /// The port is not to be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// Its own address is none; not in practice.
+    #[error(transparent)]
+    Address(#[from] farthing_net::http::endpoint::EndpointError),
     /// The folder cannot be made.
     #[error("the folder for the gateway's records cannot be made: {0}")]
     Folder(std::io::Error),
@@ -229,6 +237,8 @@ pub struct Gateway {
     durability: Durability,
     source: PriceSource,
     currency: Currency,
+    announcer: Option<Announcer>,
+    repriced: Arc<Notify>,
 }
 
 impl Gateway {
@@ -260,7 +270,7 @@ impl Gateway {
             Counter::new(seller, bank.address, Arc::clone(&bank.acquirer), Arc::clone(&book), Arc::clone(&clock), sale);
         let counter = counter.await?;
         let streams = Arc::new(Streams::default());
-        let clear = Arc::new(tokio::sync::Notify::new());
+        let clear = Arc::new(Notify::new());
         let proxy = Proxy {
             upstream,
             book: Arc::clone(&book),
@@ -299,15 +309,26 @@ impl Gateway {
                 Some(Server::bind(plain).await?)
             }
         };
+        let (gate, repriced) = (Arc::new(gate), Arc::new(Notify::new()));
+        let announcer = match config.listed {
+            None => None,
+            Some(Listed { index, at }) => {
+                let at = at.map_or_else(|| server.endpoint(), Ok)?;
+                let key = SecretKey::from_seed(&keys.identity);
+                Some(Announcer::new(Arc::clone(&gate), key, index, &at, Arc::clone(&repriced)))
+            }
+        };
         Ok(Self {
             server,
             ops,
-            gate: Arc::new(gate),
+            gate,
             clearer: Arc::new(clearer),
             handle,
             durability: config.durability,
             source: config.prices,
             currency: bank.currency,
+            announcer,
+            repriced,
         })
     }
 
@@ -345,6 +366,7 @@ impl Gateway {
             clearer: Arc::clone(&self.clearer),
             source: self.source.clone(),
             currency: self.currency,
+            repriced: Arc::clone(&self.repriced),
         }
     }
 
@@ -376,7 +398,13 @@ impl Gateway {
             let (router, token) = (ops::router(ready), stopping.clone());
             tokio::spawn(async move { server.serve(router, token.cancelled_owned()).await })
         });
+        let gone = CancellationToken::new();
+        let announcing = self.announcer.map(|announcer| tokio::spawn(announcer.run(gone.clone().cancelled_owned())));
         self.server.serve(pages::router(Arc::clone(&self.gate)), stop).await;
+        gone.cancel();
+        if let Some(announcing) = announcing {
+            let _ = announcing.await;
+        }
         if let Err(why) = self.clearer.clear().await {
             tracing::warn!(%why, "not all is cleared: the next start goes on with it");
         }
@@ -396,6 +424,7 @@ pub struct Control {
     clearer: Arc<Clearer>,
     source: PriceSource,
     currency: Currency,
+    repriced: Arc<Notify>,
 }
 
 impl Control {
@@ -409,6 +438,7 @@ impl Control {
         self.gate.counter.sell((tariff.coupon, words(&tariff))).await?;
         self.gate.guests.forget();
         self.gate.prices.change(tariff);
+        self.repriced.notify_one();
         Ok(())
     }
 

@@ -11,6 +11,7 @@
 pub mod client;
 pub mod messages;
 pub mod server;
+pub mod service;
 pub mod store;
 pub mod text;
 pub mod views;

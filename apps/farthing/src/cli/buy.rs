@@ -54,6 +54,10 @@ struct DryRun<'a> {
 pub(crate) async fn buy(app: &App, args: BuyArgs) -> Result<(), Failure> {
     let content = find::content(app, &args.what)?;
     let offers = find::offers(app, content).await?;
+    if let Some(url) = &offers.service {
+        return Err(Failure::usage("this is a service and no file: it is paid for by the request")
+            .next(format_args!("farthing get '{url}'")));
+    }
     let most = match args.max {
         Some(max) => max.amount(offers.total.currency())?,
         None => offers.total,

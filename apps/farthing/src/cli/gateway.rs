@@ -12,7 +12,9 @@ use farthing_gateway::acquirer::BankDesk;
 use farthing_gateway::clearing::ClearWhen;
 use farthing_gateway::prices::single;
 use farthing_gateway::report::{Report, ReportError, Revenue, SessionLine, shown};
-use farthing_gateway::{Bank, Config, Control, Durability, Gateway, Keys, PriceSource, StartError};
+use farthing_gateway::{Bank, Config, Control, Durability, Gateway, Keys, Listed, PriceSource, StartError};
+use farthing_index::client::IndexClient;
+use farthing_net::http::endpoint::Endpoint;
 use farthing_net::http::server::Tls;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -80,6 +82,12 @@ struct ServeArgs {
     /// Or as soon as about this much was taken
     #[arg(long, value_name = "AMOUNT")]
     clear_at: Option<Typed>,
+    /// How customers reach the gateway, for the index; what it listens on if not given
+    #[arg(long, value_name = "URL")]
+    public_url: Option<Endpoint>,
+    /// Do not tell the index of the service
+    #[arg(long, conflicts_with = "public_url")]
+    unlisted: bool,
     #[command(flatten)]
     stop: StopArgs,
 }
@@ -128,6 +136,11 @@ async fn serve(app: &App, args: ServeArgs) -> Result<(), Failure> {
     config.wait_for_upstream(args.upstream_time.into());
     config.durability = args.durability;
     config.clear = ClearWhen { every: args.clear_every.into(), threshold };
+    if let Some(index) = app.settings.index.clone().filter(|_| !args.unlisted) {
+        config.listed = Some(Listed { index: IndexClient::new(index, client.network())?, at: args.public_url });
+    } else if args.public_url.is_some() {
+        return Err(Failure::usage("no index is named that could be told the address").next("add --index URL"));
+    }
     let identity = wallet.identity();
     let key = Arc::new(SecretKey::from_seed(&identity));
     let bank = Bank {
@@ -220,6 +233,7 @@ impl From<StartError> for Failure {
         match error {
             StartError::Upstream(_) | StartError::Prices(_) => Self::usage(error),
             StartError::Bind(_) => Self::other(error).next("choose another with --listen-on"),
+            StartError::Address(_) => Self::other(error),
             StartError::Store(_) | StartError::Fault(_) | StartError::NoReply(_) | StartError::Folder(_) => {
                 Self::damaged(error)
             }

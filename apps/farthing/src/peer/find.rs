@@ -44,6 +44,9 @@ pub(crate) struct Offers {
     pub(crate) total: Amount,
     /// Who sells it.
     pub(crate) sellers: Vec<PeerId>,
+    /// Where requests are paid for, if it is no file but a service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) service: Option<String>,
 }
 
 impl Offers {
@@ -61,6 +64,7 @@ impl Offers {
             piece_price: prices().min_by_key(|price| price.as_micros())?,
             total: dearest.checked_mul(pieces).ok()?,
             sellers: offers.iter().map(|offer| offer.seller()).collect(),
+            service: first.service().map(str::to_owned),
         })
     }
 }

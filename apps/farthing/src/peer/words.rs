@@ -134,13 +134,23 @@ pub(crate) fn found(at: &Found) -> String {
         [
             hit.number.to_string(),
             hit.title.clone(),
-            bytes(hit.size),
+            if hit.service.is_some() { "service".to_owned() } else { bytes(hit.size) },
             hit.total.to_string(),
             hit.sellers.len().to_string(),
             hit.content.short(),
         ]
     });
-    let mut text = format!("{}\n\nBuy one by its number: farthing buy 1", table(&columns, rows));
+    let mut text = table(&columns, rows);
+    let services: Vec<_> = at.hits.iter().filter_map(|hit| Some((hit.number, hit.service.as_ref()?))).collect();
+    if services.len() < at.hits.len() {
+        text.push_str("\n\nBuy one by its number: farthing buy 1");
+    }
+    if !services.is_empty() {
+        text.push_str("\n\nServices are paid for by the request:");
+    }
+    for (number, url) in services {
+        let _ = write!(text, "\n{number}: farthing get '{url}'");
+    }
     if at.more {
         text.push_str("\nThere is more: add words, or raise --limit.");
     }

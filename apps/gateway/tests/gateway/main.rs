@@ -2,6 +2,7 @@
 
 mod faults;
 mod hostile;
+mod listed;
 mod paying;
 mod running;
 mod streams;
