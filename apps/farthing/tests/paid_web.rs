@@ -201,3 +201,38 @@ fn what_is_measured_costs_what_it_came_to_and_a_stream_is_paid_for_as_it_goes_on
     let again = town.get(&buyer, &[&town.url("/a")]);
     assert_eq!(again["cost"], "0.001 XTS", "another session is opened");
 }
+
+#[test]
+fn a_service_is_found_by_search_which_says_how_to_pay_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = |name: &str| dir.path().join(name);
+    run(&home("bank"), &["bank", "init", "--name", "Test bank"]);
+    let bank = Served::start(&home("bank"), &["bank", "serve", "--listen-on", "127.0.0.1:0"]);
+    let serve = ["index", "serve", "--listen-on", "127.0.0.1:0", "--bank", bank.address()];
+    let index = Served::start(&home("index"), &serve);
+    run(&home("seller"), &["--bank", bank.address(), "wallet", "init"]);
+    let prices = home("prices.toml");
+    std::fs::write(&prices, "name = \"The weather\"\nprice = \"0.001 XTS\"\n").unwrap();
+    let (from, prices) = (upstream(), prices.to_str().unwrap());
+    let args = ["--index", index.address(), "gateway", "--upstream", &from, "--prices", prices];
+    let gateway = Served::start(&home("seller"), &[&args[..], &["--listen-on", "127.0.0.1:0"]].concat());
+
+    let seen = ["--bank", bank.address(), "--index", index.address()];
+    let hit = loop {
+        let found = run(&home("buyer"), &[&seen[..], &["search", "weather"]].concat());
+        if let Some(hit) = found["hits"].as_array().and_then(|hits| hits.first()) {
+            break hit.clone();
+        }
+    };
+    assert_eq!((&hit["title"], &hit["total"]), (&"The weather".into(), &"0.001 XTS".into()), "{hit}");
+    assert_eq!(hit["service"], gateway.address(), "{hit}");
+    let mut shown = common::farthing();
+    let shown = shown.arg("--home").arg(home("buyer")).args(seen).args(["search", "weather"]).output().unwrap();
+    let words = format!("1: farthing get '{}'", gateway.address());
+    assert!(String::from_utf8_lossy(&shown.stdout).contains(&words), "{shown:?}");
+    let bought = at(&home("buyer")).args(seen).args(["buy", "1"]).output().unwrap();
+    assert_eq!(bought.status.code(), Some(2), "{bought:?}");
+    drop(gateway);
+    let found = run(&home("buyer"), &[&seen[..], &["search", "weather"]].concat());
+    assert_eq!(found["hits"], Value::Array(Vec::new()));
+}
