@@ -125,12 +125,14 @@ impl BankRole {
     fn deposit_is_free(&self, cx: &Context<'_>, sender: PeerId) -> Result<(), Halt> {
         let bound: Option<Time> = read(&*cx.tx, BOUND, &sender.0)?;
         if bound.is_some_and(|until| cx.now < until) {
-            let why = "the deposit answers for your chains until nothing can be claimed of them any more";
-            return Err(Refusal::new(Code::NotYet, why).into());
+            let why = "the deposit answers for your chains until nothing can be claimed of them any more: ask again when \
+                       the last one has ended";
+            return Err(Refusal::new(Code::NotYet, why).remedy(Remedy::Stop).into());
         }
         let cases = NetPay::cases_of(&*cx.tx, sender)?;
         if cases.iter().any(|case| case.state == CaseState::Open) {
-            return Err(Refusal::new(Code::NotYet, "the deposit answers for an open case against you").into());
+            let why = "the deposit answers for an open case against you: answer it first";
+            return Err(Refusal::new(Code::NotYet, why).remedy(Remedy::Stop).into());
         }
         Ok(())
     }

@@ -20,7 +20,8 @@ use farthing_ledger::StoreFault;
 use farthing_net::http::endpoint::EndpointError;
 use farthing_net::http::server::{BindError, Limits, Server, ServerConfig};
 use farthing_role::Context;
-use farthing_store::{SqliteOptions, SqliteStore, StoreError};
+use farthing_store::audit::{AuditError, audit};
+use farthing_store::{Reader, SqliteOptions, SqliteStore, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -166,6 +167,7 @@ impl Bank {
         published::check(&folder, &store)?;
         let chart = Chart { network: home.network(), currency: home.config.currency };
         let alarm = Arc::new(Alarm::default());
+        let store = audited(store, &alarm).await?;
         let (bank_key, keys) = (home.bank(), home.keys.facilitator);
         let terms = home.config.facilitator.as_ref();
         let facilitator = terms.map(|terms| Facilitator::new(chart, bank_key, keys, terms.coupon));
@@ -326,4 +328,22 @@ pub enum RunError {
 async fn stopped(mut stopping: watch::Receiver<bool>) {
     // An error says that nobody is left who could stop us: stop.
     let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// Recomputes every balance from the journal before anybody is served. Books that fail raise the
+/// alarm: the bank answers and takes money in, but pays nothing out.
+async fn audited(store: SqliteStore, alarm: &Alarm) -> Result<SqliteStore, StartError> {
+    let pass = move || {
+        let found = audit(&store).map(drop).and_then(|()| match store.damage()? {
+            Some(what) => Err(AuditError::Store(StoreFault(what))),
+            None => Ok(()),
+        });
+        (store, found)
+    };
+    let done = tokio::task::spawn_blocking(pass).await;
+    let (store, found) = done.map_err(|why| StoreFault(format!("the audit ended early: {why}")))?;
+    if let Err(why) = found {
+        alarm.raise(why.to_string());
+    }
+    Ok(store)
 }

@@ -69,6 +69,28 @@ async fn a_bank_whose_books_do_not_add_up_pays_nothing_out_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_bank_whose_journal_was_tampered_with_pays_nothing_out_from_the_start() {
+    for tampering in [
+        "DELETE FROM journal WHERE seq = 5",
+        "UPDATE journal SET entry = x'00' WHERE seq = 5",
+        "UPDATE journal SET hash = zeroblob(32) WHERE seq = (SELECT max(seq) FROM journal)",
+        "UPDATE accounts SET frozen = 1 - frozen WHERE kind = 1",
+    ] {
+        let mut town = Town::new().await;
+        let payer = town.customer(1, 10).await;
+        town.customer(2, 10).await;
+        town.stop().await;
+        let books = rusqlite::Connection::open(town.home().join("bank.db")).unwrap();
+        assert!(books.execute(tampering, []).unwrap() > 0);
+        drop(books);
+        town.restart().await;
+        assert!(town.bank().alarm().is_some(), "{tampering}");
+        let to = Text::new("away").unwrap();
+        assert_eq!(refused(town.client.payout(&payer, town.id(), units(1), to).await), Code::State, "{tampering}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bank_refuses_to_start_from_books_older_than_what_it_has_published() {
     let mut town = Town::new().await;
     let payer = town.customer(1, 10).await;

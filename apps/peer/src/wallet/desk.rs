@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use farthing_bank::client::{AskError, BankAddress, BankClient, ConnectError};
 use farthing_core::id::RequestId;
-use farthing_core::refusal::{Refusal, Remedy};
+use farthing_core::refusal::{Money, Refusal, Remedy};
 use farthing_core::seal::SealPublic;
 use farthing_core::sign::SecretKey;
 use farthing_net::http::endpoint::Endpoint;
@@ -36,6 +36,14 @@ impl DeskError {
     pub(crate) fn last_word(&self) -> Option<&Refusal> {
         match self {
             Self::Refused(refusal) if refusal.remedy != Remedy::Again => Some(refusal),
+            _ => None,
+        }
+    }
+
+    /// The bank's own refusal, for now or for good, after which no money has moved.
+    pub(crate) fn refused_unmoved(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) if refusal.money == Money::Unmoved => Some(refusal),
             _ => None,
         }
     }

@@ -75,7 +75,11 @@ impl Wallet {
         match desk.ask(&self.inner.key, id, pending.kind, pending.message.clone()).await {
             Ok(reply) => self.take_answer(id, pending, &reply).await,
             Err(why) => {
-                if let Some(refusal) = why.last_word() {
+                // What the owner asked for and the bank refused is over too: nobody wants to find it
+                // carried out weeks later.
+                let asked = pending.about == About::Account;
+                let refused = why.last_word().or_else(|| why.refused_unmoved().filter(|_| asked));
+                if let Some(refusal) = refused {
                     self.drop_request(id, pending.kind, refusal.clone()).await?;
                 }
                 Err(why.into())
@@ -142,8 +146,8 @@ impl Wallet {
         for (id, pending) in self.pending().await? {
             match self.send(desk, id, pending).await {
                 Ok(answer) => answered.push(answer),
-                // Refused for good, it is over; anything else is tried again.
-                Err(WalletError::Bank(why)) if why.last_word().is_some() => {}
+                // Refused for good, it is over; refused for now, it is known where the money is.
+                Err(WalletError::Bank(why)) if why.last_word().or(why.refused_unmoved()).is_some() => {}
                 // Out of reach for one, it is for all.
                 Err(why @ WalletError::Bank(DeskError::NotSent(_))) => {
                     trouble.get_or_insert(why);

@@ -3,14 +3,18 @@
 use std::fs;
 use std::path::Path;
 
+use farthing_core::id::RequestId;
+use farthing_core::refusal::{Code, Refusal};
+use farthing_core::sign::SecretKey;
 use farthing_core::time::Span;
 use farthing_core::vault::{Cost, Passphrase, Protection};
 use farthing_driver::Clock;
 use farthing_netpay::messages::kind;
+use futures::future::BoxFuture;
 
 use super::bank::Line;
 use super::world::{PRICE, World, end, micros, pay_pieces, seed};
-use crate::wallet::{Wallet, WalletError};
+use crate::wallet::{Desk, DeskError, Wallet, WalletError};
 
 fn copy(from: &Path, to: &Path) {
     use std::os::unix::fs::DirBuilderExt;
@@ -24,6 +28,35 @@ fn copy(from: &Path, to: &Path) {
 fn by(passphrase: &str) -> Protection {
     let cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
     Protection::Passphrase(Passphrase::new(passphrase.into()).unwrap(), cost)
+}
+
+/// A bank that says no to everything, for now.
+struct NotNow;
+
+impl Desk for NotNow {
+    fn ask<'a>(
+        &'a self,
+        _: &'a SecretKey,
+        _: RequestId,
+        _: u16,
+        _: Vec<u8>,
+    ) -> BoxFuture<'a, Result<Vec<u8>, DeskError>> {
+        Box::pin(async { Err(DeskError::Refused(Refusal::new(Code::NotYet, "not now"))) })
+    }
+}
+
+#[tokio::test]
+async fn a_movement_the_bank_refused_for_now_is_over_and_keeps_no_wallet_from_reconciling() {
+    let world = World::new();
+    let wallet = world.wallet("payer").await;
+    assert!(wallet.deposit(&NotNow, micros(5), true).await.is_err());
+    assert!(wallet.pending().await.unwrap().is_empty(), "nobody wants it carried out weeks later");
+    let file = world.home("backup");
+    wallet.backup(&file, &Protection::None).await.unwrap();
+    wallet.close().await;
+    let restored = Wallet::restore(&world.home("again"), &file, &Protection::None, world.options()).await.unwrap();
+    restored.reconcile(&*world.bank).await.unwrap();
+    assert!(!restored.is_restored());
 }
 
 #[tokio::test]
