@@ -28,6 +28,7 @@ use crate::counter::Counter;
 use crate::guests::Guests;
 use crate::prices::{Price, Prices, plain};
 use crate::proxy::{Paid, PaymentAuthorisation, Proxy, Streams, again, not_durable};
+use crate::to_the_end::ToTheEnd;
 use crate::{cors, refuse};
 
 /// The longest `Idempotency-Key`.
@@ -127,7 +128,7 @@ impl Gate {
         }
     }
 
-    /// On a task of its own: a client that goes away changes nothing, and finds its answer later.
+    /// To the end: a client that goes away changes nothing, and finds its answer later.
     async fn serve_paid(
         self: &Arc<Self>,
         payment: Payment,
@@ -138,7 +139,7 @@ impl Gate {
         body: Bytes,
     ) -> Answer {
         let gate = Arc::clone(self);
-        let task = tokio::spawn(async move {
+        ToTheEnd::new(async move {
             let quote = match &credential.form {
                 Form::Full(challenge) => challenge.quote().ok(),
                 Form::X402V2(accepted) => Some(accepted.0.clone()),
@@ -146,8 +147,8 @@ impl Gate {
             };
             let quote = quote.unwrap_or_else(|| Quote { coupon: payment.unit, ..gate.quote(price, request) });
             gate.proxy.serve(Paid { payment, quote, form: credential.form }, parts, body).await
-        });
-        task.await.unwrap_or_else(|_| refuse::response(&not_durable()))
+        })
+        .await
     }
 
     /// What a request costs, for a while.

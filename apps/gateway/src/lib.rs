@@ -23,6 +23,7 @@ mod proxy;
 mod refuse;
 pub mod report;
 mod running;
+mod to_the_end;
 
 pub use listing::Listed;
 pub use proxy::{BadUpstream, STREAMS_MAX, StreamLimits, TOP_UPS_MAX, Upstream, UpstreamError};

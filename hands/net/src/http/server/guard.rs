@@ -158,7 +158,13 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, nex
         let response = guard.pass(request, next).await.unwrap_or_else(Problem::into_response);
         let response = finish(response, id).await;
         let (status, time) = (response.status().as_u16(), begun.elapsed());
-        tracing::info!(status, micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        // What is handed on is somebody else's to log, and there may be a great deal of it.
+        if response.extensions().get::<Verbatim>().is_some() {
+            tracing::debug!(status, micros);
+        } else {
+            tracing::info!(status, micros);
+        }
         let labels = [("route", route), ("status", status.to_string())];
         metrics::counter!("farthing_http_requests_total", &labels).increment(1);
         metrics::histogram!("farthing_http_request_seconds", &labels[..1]).record(time);
