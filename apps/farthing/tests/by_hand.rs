@@ -47,8 +47,17 @@ impl Town {
 
     /// Searches until something is found.
     fn search(&self, home: &std::path::Path, words: &str) -> serde_json::Value {
-        let found = (0..SEARCHES_MAX).map(|_| run(home, &["search", words]));
-        let mut found = found.filter(|found| found["hits"].as_array().is_some_and(|hits| !hits.is_empty()));
+        self.search_until(home, words, |found| found["hits"].as_array().is_some_and(|hits| !hits.is_empty()))
+    }
+
+    /// Searches until what is found is as it should be.
+    fn search_until(
+        &self,
+        home: &std::path::Path,
+        words: &str,
+        right: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
+        let mut found = (0..SEARCHES_MAX).map(|_| run(home, &["search", words])).filter(right);
         found.next().expect("the index hears of what is sold")
     }
 }
@@ -238,4 +247,51 @@ fn money_moves_only_if_somebody_agreed() {
     let dry = json(&at(&person).args(["wallet", "fund", "1", "--dry-run"]).output().unwrap());
     assert_eq!(dry["dry_run"], true);
     assert_eq!(run(&person, &["wallet", "show"])["balance"], "0.00 XTS");
+}
+
+#[test]
+fn a_running_seller_takes_over_new_folders_new_prices_and_removals() {
+    let town = Town::open();
+    let (seller, buyer) = (town.person("seller"), town.person("buyer"));
+    let [songs, books] = ["songs", "books"].map(|name| {
+        let folder = town.folder.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join(format!("Of {name}.txt")), name).unwrap();
+        folder.to_str().unwrap().to_owned()
+    });
+    let _shop = Served::start(&seller, &["share", &songs, "--price", "0.001"]);
+    at(&seller).args(["serve", "--stop-with-stdin"]).assert().code(7);
+    assert_eq!(run(&seller, &["share", &books, "--price", "0.002"])["taken_over"], true);
+    assert_eq!(town.search(&buyer, "books")["hits"][0]["total"], "0.002 XTS");
+    assert_eq!(run(&seller, &["share", &books, "--price", "0.003", "--no-serve"])["taken_over"], true);
+    town.search_until(&buyer, "books", |found| found["hits"][0]["total"] == "0.003 XTS");
+    assert_eq!(run(&seller, &["share", &songs, "--remove"])["taken_over"], true);
+    town.search_until(&buyer, "songs", |found| found["hits"].as_array().is_some_and(Vec::is_empty));
+}
+
+#[test]
+fn a_limit_below_the_price_buys_nothing_unless_a_part_is_welcome_and_the_rest_is_bought_later() {
+    let town = Town::open();
+    let (seller, buyer) = (town.person("seller"), town.person("buyer"));
+    let goods = town.folder.path().join("goods");
+    fs::create_dir(&goods).unwrap();
+    fs::write(goods.join("A saga.txt"), "once upon a time ".repeat(40_000)).unwrap();
+    run(&buyer, &["wallet", "fund", "1"]);
+    let _shop = Served::start(&seller, &["share", goods.to_str().unwrap(), "--price", "0.0005"]);
+    town.search(&buyer, "saga");
+    let to = town.folder.path().join("bought");
+    let buy =
+        |extra: &[&str]| at(&buyer).args(["buy", "1", "--out", to.to_str().unwrap()]).args(extra).output().unwrap();
+    let paid = |output: &std::process::Output| {
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), told["paid"].clone())
+    };
+    let refused = buy(&["--max", "0.001"]);
+    assert_eq!(refused.status.code(), Some(6));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("0.0015 XTS") && said.contains("0.001 XTS"), "{said}");
+    assert_eq!(run(&buyer, &["wallet", "show"])["spent"], "0.00 XTS");
+    assert_eq!(paid(&buy(&["--max", "0.001", "--partial"])), (Some(6), "0.001 XTS".into()));
+    // One piece is missing, and one is paid for.
+    assert_eq!(paid(&buy(&["--max", "0.0005"])), (Some(0), "0.0005 XTS".into()));
 }

@@ -30,8 +30,11 @@ pub(crate) struct BuyArgs {
     #[arg(long, short = 'o', value_name = "DIR")]
     out: Option<PathBuf>,
     /// The most it may cost
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     max: Option<Typed>,
+    /// Where --max is not enough for all of it, buy as much as it pays for
+    #[arg(long)]
+    partial: bool,
     /// Only see what it would cost
     #[arg(long)]
     dry_run: bool,
@@ -74,7 +77,7 @@ pub(crate) async fn buy(app: &App, args: BuyArgs) -> Result<(), Failure> {
     let folder = args.out.unwrap_or_else(|| app.settings.downloads.clone());
     let folder = std::path::absolute(folder)?;
     let index = app.settings.index()?.to_string();
-    let request = Request::Buy(Buy { content, folder, most, index });
+    let request = Request::Buy(Buy { content, folder, most, partial: args.partial, index });
     let progress = bar(app.out, offers.size);
     let bought: Result<Bought, Failure> = peer::ask_with(app, request, |at: peer::Progress| {
         progress.set_position(at.bytes);

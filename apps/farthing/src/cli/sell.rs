@@ -19,7 +19,7 @@ pub(crate) struct ShareArgs {
     #[arg(required_unless_present = "list")]
     folder: Option<PathBuf>,
     /// What it costs, such as "0.0005 XTS"; 0 to give it away
-    #[arg(long, value_name = "AMOUNT", required_unless_present_any = ["remove", "list"])]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true, required_unless_present_any = ["remove", "list"])]
     price: Option<Typed>,
     /// What the price is for: a piece of 256 KiB, a MiB, or a whole file
     #[arg(long, value_enum, default_value = "piece")]
@@ -50,7 +50,7 @@ pub(crate) struct ServeArgs {
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct RedeemWhen {
     /// Redeem as soon as this much was earned
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     pub(crate) threshold: Option<Typed>,
     /// Redeem every so often, such as 6h
     #[arg(long, value_name = "TIME")]
@@ -84,7 +84,10 @@ pub(crate) async fn share(app: &App, args: ShareArgs) -> Result<(), Failure> {
             );
         }
         shares.write(home)?;
-        return app.out.result(&json!({ "removed": folder }), || format!("{} is shared no more.", folder.display()));
+        let running = peer::tell_running(app).await?;
+        return app.out.result(&json!({ "removed": folder, "taken_over": running }), || {
+            format!("{} is shared no more.{}", folder.display(), taken_over(running))
+        });
     };
     let folder = found.map_err(|error| Failure::usage(format_args!("cannot share {}: {error}", given.display())))?;
     if !folder.is_dir() {
@@ -95,12 +98,18 @@ pub(crate) async fn share(app: &App, args: ShareArgs) -> Result<(), Failure> {
     let price = price.amount(peer::currency(&app.settings)?)?;
     shares.add(Share { folder: folder.clone(), price, per: args.per })?;
     shares.write(home).or_fail("the share is not remembered")?;
-    if args.no_serve {
-        return app.out.result(&json!({ "shared": folder, "price": price }), || {
-            format!("{} is for sale as soon as `farthing serve` runs.", folder.display())
+    let running = peer::tell_running(app).await?;
+    if args.no_serve || running {
+        let when = if running { "now" } else { "as soon as `farthing serve` runs" };
+        return app.out.result(&json!({ "shared": folder, "price": price, "taken_over": running }), || {
+            format!("{} is for sale {when}.{}", folder.display(), taken_over(running))
         });
     }
     serve(app, args.serving).await
+}
+
+const fn taken_over(running: bool) -> &'static str {
+    if running { " The seller that is running has taken it over." } else { "" }
 }
 
 fn list(app: &App, shares: &Shares) -> Result<(), Failure> {

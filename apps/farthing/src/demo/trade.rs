@@ -52,12 +52,12 @@ pub(super) async fn buy(market: &mut Market, goods: &Goods, out: Out, story: &St
     story.more(format_args!("{}, {} in {}, {most}", goods.largest, bytes(size), count(pieces, "piece")));
 
     let folder = market.buyer.home.join("bought");
-    let wanted = Buy { content, folder, most, index: market.index_endpoint()?.to_string() };
+    let wanted = Buy { content, folder, most, partial: true, index: market.index_endpoint()?.to_string() };
     story.step("Cleo buys from both at once: one hash pays for one piece, and each is checked before the next is paid");
     let (tell, told) = watch::channel(Progress::default());
     let drawn = bar(out, size);
     let bank = market.bank.take().ok_or_else(|| Failure::other("there is no bank to kill"))?;
-    let buying = fetch(&market.buyer.attendant, &wanted, None, sellers, tell, CancellationToken::new());
+    let buying = fetch(&market.buyer.attendant, &wanted, (None, None), sellers, tell, CancellationToken::new());
     let killing = async {
         let mut told = told.clone();
         // An error says that the purchase is over.

@@ -6,20 +6,22 @@ use farthing_bank::client::BankClient;
 use farthing_bank::messages::{Progress as BankProgress, Text};
 use farthing_core::amount::Amount;
 use farthing_core::wire;
+use farthing_peer::shop::Folders;
 use farthing_peer::wallet::{Happened, Risk as WalletRisk, Wallet, What};
 use futures::future::BoxFuture;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use super::buying;
 use super::request::{
     Done, Earnings, Exposure, History, Line, Moved, ReceiptLine, Receipts, Redeemed, Request, Risk, Standing,
 };
+use super::{buying, selling};
 use crate::config::Settings;
 use crate::control::{Attend, Progress};
 use crate::fail::{Context, Failure};
 use crate::secrets;
+use crate::shares::Shares;
 use crate::show::moment;
 use farthing_net::peer::{Node, NodeConfig, PeerLimits};
 
@@ -28,6 +30,7 @@ pub(crate) struct Attendant {
     wallet: Wallet,
     settings: Settings,
     node: OnceCell<Arc<Node>>,
+    folders: Option<Folders>,
 }
 
 impl Attend for Attendant {
@@ -43,12 +46,12 @@ impl Attend for Attendant {
 impl Attendant {
     /// For a wallet that nobody else has open.
     pub(crate) fn new(wallet: Wallet, settings: Settings) -> Self {
-        Self { wallet, settings, node: OnceCell::new() }
+        Self { wallet, settings, node: OnceCell::new(), folders: None }
     }
 
-    /// The same, on the network already.
-    pub(crate) fn on(node: Arc<Node>, wallet: Wallet, settings: Settings) -> Self {
-        Self { wallet, settings, node: OnceCell::new_with(Some(node)) }
+    /// The same, on the network already and with a shop open that sells these folders.
+    pub(crate) fn of_shop(node: Arc<Node>, folders: Folders, wallet: Wallet, settings: Settings) -> Self {
+        Self { wallet, settings, node: OnceCell::new_with(Some(node)), folders: Some(folders) }
     }
 
     /// The wallet.
@@ -105,6 +108,11 @@ impl Attendant {
                 value(&Done { words: format!("Everything is in {}.", file.display()) })
             }
             Request::Buy(buy) => value(&buying::buy(self, buy, progress).await?),
+            Request::Reshare => {
+                let shop = self.folders.as_ref().ok_or_else(|| Failure::other("no shop is open here"))?;
+                shop.replace(selling::folders(&Shares::read(&self.settings.home)?.all)).await?;
+                value(&Done { words: "taken over".to_owned() })
+            }
         }
     }
 

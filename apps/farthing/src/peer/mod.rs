@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub(crate) use request::{Bought, Buy, Done, History, Moved, Progress, Receipts, Request};
-pub(crate) use selling::{keep_redeeming, serve};
+pub(crate) use selling::{keep_redeeming, serve, tell_running};
 
 use crate::cli::App;
 use crate::config::Settings;
@@ -47,7 +47,7 @@ pub(crate) async fn ask_with<T: DeserializeOwned>(
     request: Request,
     mut on_progress: impl FnMut(Progress),
 ) -> Result<T, Failure> {
-    let asked = serde_json::to_value(&request).map_err(Failure::other)?;
+    let asked = request.to_json()?;
     let mut tell = |progress: Value| {
         if let Ok(progress) = serde_json::from_value(progress) {
             on_progress(progress);
@@ -128,8 +128,7 @@ pub(crate) fn wallet_settings(settings: &Settings) -> Result<WalletSettings, Fai
 pub(crate) async fn checkup(settings: &Settings) -> Result<Option<String>, Failure> {
     let home = settings.wallet_home();
     let Ok(bytes) = std::fs::read(home.join(VAULT)) else { return Ok(None) };
-    let ping = serde_json::to_value(Request::Ping).map_err(Failure::other)?;
-    if let Some(answer) = control::ask(&settings.home, &ping, drop).await {
+    if let Some(answer) = control::ask(&settings.home, &Request::Ping.to_json()?, drop).await {
         return answer.map(|_| Some("open in another process, which answers".to_owned()));
     }
     if asks_for_passphrase(&bytes)? && settings.passphrase_file.is_none() {
@@ -149,14 +148,36 @@ fn no_wallet(settings: &Settings) -> Failure {
         .next("make one: farthing wallet init --bank URL")
 }
 
+/// What the owner of a wallet can do about what it refuses.
+fn remedy(error: &WalletError) -> Option<String> {
+    use farthing_core::refusal::{Code, Remedy};
+    use farthing_peer::wallet::{DeskError, PolicyRefusal};
+    let fund = || Some("put money into the account: farthing wallet fund AMOUNT".to_owned());
+    let raise = |limit: &str| Some(format!("allow more: farthing wallet policy --{} AMOUNT", limit.replace('_', "-")));
+    match error {
+        WalletError::Policy(PolicyRefusal::Over { which, .. }) => raise(which.key()),
+        WalletError::Policy(PolicyRefusal::NotApproved { .. }) => raise("approve_above"),
+        WalletError::NoChain(_) => fund(),
+        WalletError::Refused(refusal)
+        | WalletError::Bank(DeskError::Refused(refusal) | DeskError::TurnedAway(refusal))
+            if refusal.code == Code::Funds || refusal.remedy == Remedy::Fund =>
+        {
+            fund()
+        }
+        _ => None,
+    }
+}
+
 impl From<WalletError> for Failure {
     fn from(error: WalletError) -> Self {
         use farthing_core::refusal::Money;
         use farthing_peer::wallet::DeskError;
         match error {
             WalletError::Missing(_) | WalletError::Exists(_) => Self::usage(error),
-            WalletError::InUse(_) => Self::damaged("the wallet is in use by another process, which does not answer")
-                .next("wait until it has ended, or stop it; `farthing serve` answers other commands"),
+            WalletError::InUse(_) => {
+                Self::damaged("the wallet is in use by another process, which cannot do this for us")
+                    .next("wait until it has ended, or stop it")
+            }
             WalletError::Exposed { .. }
             | WalletError::Vault(_)
             | WalletError::Foreign(_)
@@ -166,7 +187,9 @@ impl From<WalletError> for Failure {
             | WalletError::Clock(_)
             | WalletError::Restored => Self::damaged(error),
             WalletError::Settings { .. } | WalletError::Seed(_) => Self::usage(error),
-            WalletError::Policy(_) | WalletError::NoChain(_) | WalletError::Price(..) => Self::new(Kind::Funds, error),
+            WalletError::Policy(_) | WalletError::NoChain(_) | WalletError::Price(..) => {
+                remedy(&error).into_iter().fold(Self::new(Kind::Funds, error), Self::next)
+            }
             WalletError::Refused(refusal)
             | WalletError::Bank(DeskError::Refused(refusal) | DeskError::TurnedAway(refusal)) => refusal.into(),
             WalletError::Bank(DeskError::NotSent(_)) => Self::new(Kind::NotReachable, "the bank does not answer")

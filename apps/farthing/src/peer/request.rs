@@ -6,6 +6,7 @@ use farthing_core::amount::Amount;
 use farthing_core::id::{ContentId, NetworkId, OrderId, PeerId};
 use serde::{Deserialize, Serialize};
 
+use crate::fail::Failure;
 use crate::secrets::Hidden;
 
 /// What can be asked.
@@ -38,6 +39,8 @@ pub(crate) enum Request {
     Backup { file: PathBuf, passphrase: Option<Hidden> },
     /// Buy a file.
     Buy(Buy),
+    /// Sell what the shares say now: to whoever sells.
+    Reshare,
 }
 
 /// A purchase.
@@ -49,11 +52,19 @@ pub(crate) struct Buy {
     pub(crate) folder: PathBuf,
     /// The most to spend.
     pub(crate) most: Amount,
+    /// A part of it is welcome, where that is not enough for all of it.
+    #[serde(default)]
+    pub(crate) partial: bool,
     /// Which index to ask who sells it.
     pub(crate) index: String,
 }
 
 impl Request {
+    /// As it is asked.
+    pub(crate) fn to_json(&self) -> Result<serde_json::Value, Failure> {
+        serde_json::to_value(self).map_err(Failure::other)
+    }
+
     /// What to say while it is carried out.
     pub(crate) const fn doing(&self) -> &'static str {
         match self {
@@ -248,6 +259,8 @@ pub(crate) struct Bought {
     pub(crate) why: Option<String>,
     /// The same for programs: `no-seller`, `wallet`, `budget`, `asked` or `disk`.
     pub(crate) stopped: Option<String>,
+    /// What to do about it, if it is the wallet that stopped it.
+    pub(crate) next: Option<String>,
     /// What it cost this side, payments included.
     pub(crate) cost: Cost,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use farthing_core::amount::Amount;
 use farthing_driver::SystemClock;
 use farthing_index::client::IndexClient;
-use farthing_peer::shop::{Folder, Price, Shop, ShopConfig, ShopError, Takings};
+use farthing_peer::shop::{Folder, Price, Shelf, Shop, ShopConfig, ShopError, Takings};
 use farthing_peer::talk::Deadlines;
 use farthing_peer::wallet::Wallet;
 use indicatif::ProgressBar;
@@ -15,10 +15,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::attendant::{Attendant, start_node};
+use super::request::Request;
 use crate::cli::App;
 use crate::cli::sell::{RedeemWhen, ServeArgs};
 use crate::config::Settings;
-use crate::control::Control;
+use crate::control::{self, Control};
 use crate::fail::Failure;
 use crate::home::private_dir;
 use crate::shares::{Share, Shares};
@@ -37,7 +38,7 @@ pub(crate) struct OpenShop {
     /// What was sold so far.
     pub(crate) takings: watch::Receiver<Takings>,
     /// How many files are for sale, once that is known.
-    pub(crate) files: watch::Receiver<Arc<farthing_peer::shop::Shelf>>,
+    pub(crate) files: watch::Receiver<Arc<Shelf>>,
     running: tokio::task::JoinHandle<Result<(), ShopError>>,
     stop: CancellationToken,
 }
@@ -45,15 +46,9 @@ pub(crate) struct OpenShop {
 impl OpenShop {
     /// Opens a shop for these folders.
     pub(crate) fn open(wallet: Wallet, settings: &Settings, shares: &[Share]) -> Result<Self, Failure> {
-        let folders = shares.iter().map(|share| Folder {
-            path: share.folder.clone(),
-            price: Price { amount: share.price, per: share.per.into() },
-            tags: Vec::new(),
-            hidden: false,
-        });
         let index = settings.index.clone().map(|endpoint| IndexClient::new(endpoint, wallet.network())).transpose()?;
         let config = ShopConfig {
-            folders: folders.collect(),
+            folders: folders(shares),
             home: settings.home.join("shop"),
             index,
             deadlines: Deadlines::default(),
@@ -61,10 +56,10 @@ impl OpenShop {
         };
         let node = start_node(&wallet, settings, true)?;
         let shop = Shop::new(wallet.clone(), Arc::clone(&node), config)?;
-        let (takings, files) = (shop.takings(), shop.shelf());
+        let (takings, files, shop_folders) = (shop.takings(), shop.shelf(), shop.folders());
         let stop = CancellationToken::new();
         let running = tokio::spawn(shop.run(stop.clone()));
-        let attendant = Arc::new(Attendant::on(node, wallet, settings.clone()));
+        let attendant = Arc::new(Attendant::of_shop(node, shop_folders, wallet, settings.clone()));
         Ok(Self { attendant, takings, files, running, stop })
     }
 
@@ -85,8 +80,36 @@ impl OpenShop {
     }
 }
 
+/// The folders as a shop takes them.
+pub(super) fn folders(shares: &[Share]) -> Vec<Folder> {
+    let folder = |share: &Share| Folder {
+        path: share.folder.clone(),
+        price: Price { amount: share.price, per: share.per.into() },
+        tags: Vec::new(),
+        hidden: false,
+    };
+    shares.iter().map(folder).collect()
+}
+
+/// Has the seller that is running in this home, if there is one, sell what the shares say now;
+/// false if none is running.
+pub(crate) async fn tell_running(app: &App) -> Result<bool, Failure> {
+    let waiting = spinner(app.out, "telling the seller that is running");
+    let answer = control::ask(&app.settings.home, &Request::Reshare.to_json()?, drop).await;
+    waiting.finish_and_clear();
+    match answer {
+        None => Ok(false),
+        Some(Ok(_)) => Ok(true),
+        Some(Err(failure)) => Err(failure),
+    }
+}
+
 /// Sells what is shared, until stopped.
 pub(crate) async fn serve(app: &App, args: ServeArgs) -> Result<(), Failure> {
+    if control::ask(&app.settings.home, &Request::Ping.to_json()?, drop).await.is_some() {
+        return Err(Failure::damaged("a seller is running in this home already")
+            .next("leave it running: farthing share changes what it sells; or stop it first"));
+    }
     let shares = Shares::read(&app.settings.home)?.all;
     if shares.is_empty() {
         return Err(Failure::usage("nothing is shared").next("farthing share FOLDER --price \"0.0005 XTS\""));
@@ -127,7 +150,7 @@ pub(crate) async fn serve(app: &App, args: ServeArgs) -> Result<(), Failure> {
 async fn show(
     out: crate::show::Out,
     line: ProgressBar,
-    mut files: watch::Receiver<Arc<farthing_peer::shop::Shelf>>,
+    mut files: watch::Receiver<Arc<Shelf>>,
     mut takings: watch::Receiver<Takings>,
     folders: usize,
 ) {
@@ -142,9 +165,14 @@ async fn show(
         let _ = out.announce(&json!({ "selling": found, "folders": folders }), words);
     });
     loop {
-        let sold = *takings.borrow_and_update();
-        line.set_message(format!("{} sold in {}", count(sold.pieces, "piece"), count(sold.visits, "visit")));
-        if takings.changed().await.is_err() {
+        let (sold, found) = (*takings.borrow_and_update(), files.borrow_and_update().len() as u64);
+        let (pieces, visits) = (count(sold.pieces, "piece"), count(sold.visits, "visit"));
+        line.set_message(format!("{} for sale, {pieces} sold in {visits}", count(found, "file")));
+        let changed = tokio::select! {
+            changed = takings.changed() => changed,
+            changed = files.changed() => changed,
+        };
+        if changed.is_err() {
             return;
         }
     }
@@ -197,6 +225,8 @@ async fn redeem_now_and_then(attendant: Arc<Attendant>, when: RedeemWhen, thresh
 
 impl From<ShopError> for Failure {
     fn from(error: ShopError) -> Self {
-        Self::other(error)
+        let gone = matches!(error, ShopError::NotAFolder(_) | ShopError::Disk { .. });
+        let failure = Self::other(error);
+        if gone { failure.next("if a folder is gone: farthing share --remove FOLDER") } else { failure }
     }
 }

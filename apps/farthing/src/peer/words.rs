@@ -174,6 +174,9 @@ pub(crate) fn bought(at: &Bought) -> String {
             at.paid
         ),
     };
+    if let Some(next) = &at.next {
+        let _ = write!(text, "\n  Next: {next}");
+    }
     let columns = [
         Column::Text("seller"),
         Column::Number("pieces"),

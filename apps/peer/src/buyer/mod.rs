@@ -32,6 +32,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use pocket::{Pocket, PocketError, Spend};
 pub use report::{Left, Outcome, Progress, Report, SellerProgress, SellerReport, Stopped};
+pub use there::missing;
 
 use crate::talk::{Deadlines, metered};
 use deal::{Trip, deal};

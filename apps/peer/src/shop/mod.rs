@@ -8,6 +8,7 @@
 mod announce;
 mod chains;
 mod desk;
+mod folders;
 mod known;
 mod price;
 mod scan;
@@ -29,12 +30,13 @@ use farthing_driver::Clock;
 use farthing_index::client::IndexClient;
 use farthing_net::content::ContentError;
 use farthing_net::peer::{Node, PeerStream};
-use tokio::sync::{Semaphore, watch as seen};
+use tokio::sync::{Semaphore, mpsc, watch as seen};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use chains::{AGAIN_MAX, LAST_MAX};
 pub use desk::{FILES_OPEN_MAX, PIECES_AT_ONCE};
+pub use folders::Folders;
 pub use price::{Per, Price};
 pub use scan::{DEPTH_MAX, ENTRIES_MAX, FILES_MAX};
 pub use shelf::{Item, Shelf, Stamp};
@@ -46,9 +48,9 @@ use crate::talk::{Deadlines, Line, metered};
 use announce::Announcer;
 use chains::Chains;
 use desk::Desk;
+use folders::{Change, keep_stock};
 use stock::Stock;
 use visit::{House, attend};
-use watch::Watch;
 
 /// The most visits served at a time. How many streams one buyer may hold is the limit of the
 /// [`Node`].
@@ -88,6 +90,9 @@ pub enum ShopError {
     /// A thread for the disk died.
     #[error("taking stock failed; restart the shop")]
     Stock,
+    /// Nothing can be changed any more.
+    #[error("the shop has closed")]
+    Closed,
 }
 
 impl ShopError {
@@ -118,6 +123,8 @@ pub struct Shop<T> {
     stock: Stock,
     shelf: seen::Sender<Arc<Shelf>>,
     takings: seen::Sender<Takings>,
+    folders: Folders,
+    changes: mpsc::Receiver<Change>,
 }
 
 impl<T: Till> Shop<T> {
@@ -128,7 +135,9 @@ impl<T: Till> Shop<T> {
     pub fn new(till: T, node: Arc<Node>, mut config: ShopConfig) -> Result<Self, ShopError> {
         fs::create_dir_all(&config.home).map_err(ShopError::disk(&config.home))?;
         let stock = Stock::open(&config.home, std::mem::take(&mut config.folders))?;
-        Ok(Self { till, node, config, stock, shelf: seen::Sender::default(), takings: seen::Sender::default() })
+        let (shelf, takings) = (seen::Sender::default(), seen::Sender::default());
+        let (folders, changes) = Folders::new();
+        Ok(Self { till, node, config, stock, shelf, takings, folders, changes })
     }
 
     /// How far hashing has come.
@@ -149,12 +158,18 @@ impl<T: Till> Shop<T> {
         self.takings.subscribe()
     }
 
+    /// To change what is shared while the shop is open.
+    #[must_use]
+    pub fn folders(&self) -> Folders {
+        self.folders.clone()
+    }
+
     /// Sells until told to stop: then buyers get their releases, and the index is told.
     ///
     /// # Errors
     /// [`ShopError`] when the disk is full or fails; buyers are dismissed first.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ShopError> {
-        let Self { till, node, config, stock, shelf, takings } = self;
+        let Self { till, node, config, stock, shelf, takings, folders: _, changes } = self;
         let house = House {
             till: till.clone(),
             clock: Arc::clone(&config.clock),
@@ -174,7 +189,7 @@ impl<T: Till> Shop<T> {
             }
         };
         let stocked = async {
-            let stocked = keep_stock(stock, shelf, &closed).await;
+            let stocked = keep_stock(stock, shelf, changes, &closed).await;
             closed.cancel();
             stocked
         };
@@ -227,30 +242,6 @@ async fn turn_away(stream: PeerStream, deadlines: Deadlines) {
     let full = Refusal::new(Code::Rate, "the shop is full; come back later").blame(Fault::Us);
     if line.say(&Answer::Refused(full)).await.is_ok() {
         line.hang_up().await;
-    }
-}
-
-/// Takes stock at once and whenever something changes.
-async fn keep_stock(
-    mut stock: Stock,
-    shelf: seen::Sender<Arc<Shelf>>,
-    stop: &CancellationToken,
-) -> Result<(), ShopError> {
-    // Watching begins before looking, so that nothing falls in between.
-    let watch = Watch::over(stock.folders());
-    loop {
-        let halt = stop.clone();
-        let taken = tokio::task::spawn_blocking(move || {
-            let taken = stock.take(&halt);
-            (stock, taken)
-        });
-        let (back, taken) = taken.await.map_err(|_| ShopError::Stock)?;
-        stock = back;
-        shelf.send_replace(Arc::new(taken?));
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = watch.time_to_look() => {}
-        }
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) struct Stock {
 impl Stock {
     pub(super) fn open(home: &Path, folders: Vec<Folder>) -> Result<Self, ShopError> {
         let outboards = Outboards::open(&home.join("outboards"))?;
-        let folders = folders.into_iter().map(settled).collect::<Result<_, _>>()?;
+        let folders = settled(folders)?;
         let known_at = home.join("known-files");
         let known = known::read(&known_at);
         Ok(Self { folders, outboards, known_at, known, progress: watch::Sender::default() })
@@ -73,6 +73,11 @@ impl Stock {
 
     pub(super) fn folders(&self) -> impl Iterator<Item = &Path> {
         self.folders.iter().map(|folder| folder.path.as_path())
+    }
+
+    /// Shares these folders from now on, which are [`settled`].
+    pub(super) fn share(&mut self, folders: Vec<Folder>) {
+        self.folders = folders;
     }
 
     /// Looks through all folders, hashes what is new, and lays out the shelf. Files that cannot be
@@ -174,11 +179,14 @@ impl Stock {
     }
 }
 
-/// The folder by its real path, so that a file can be seen to lie in it.
-fn settled(folder: Folder) -> Result<Folder, ShopError> {
-    let path = fs::canonicalize(&folder.path).map_err(ShopError::disk(&folder.path))?;
-    if !path.is_dir() {
-        return Err(ShopError::NotAFolder(path));
-    }
-    Ok(Folder { path, ..folder })
+/// The folders by their real paths, so that a file can be seen to lie in one.
+pub(super) fn settled(folders: Vec<Folder>) -> Result<Vec<Folder>, ShopError> {
+    let real = |folder: Folder| {
+        let path = fs::canonicalize(&folder.path).map_err(ShopError::disk(&folder.path))?;
+        if !path.is_dir() {
+            return Err(ShopError::NotAFolder(path));
+        }
+        Ok(Folder { path, ..folder })
+    };
+    folders.into_iter().map(real).collect()
 }

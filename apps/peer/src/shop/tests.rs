@@ -381,3 +381,34 @@ fn a_restarted_shop_hashes_nothing_twice_and_forgets_what_is_gone() {
     fs::remove_file(shared.join("c")).unwrap();
     assert_eq!((take().len(), outboards()), (2, 2));
 }
+
+#[tokio::test]
+async fn an_open_shop_takes_other_folders_and_prices_and_refuses_what_is_no_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let [one, two] = ["one", "two"].map(|name| dir.path().join(name));
+    for shared in [&one, &two] {
+        fs::create_dir(shared).unwrap();
+        fs::write(shared.join("song.ogg"), shared.to_str().unwrap()).unwrap();
+    }
+    let stock = Stock::open(dir.path(), vec![folder(&one, PRICE)]).unwrap();
+    let (shelf, stop) = (seen::Sender::default(), CancellationToken::new());
+    let (seen, halt) = (shelf.subscribe(), stop.clone());
+    let (folders, changes) = Folders::new();
+    let keeping = tokio::spawn(async move { keep_stock(stock, shelf, changes, &halt).await });
+    let prices = |seen: &seen::Receiver<Arc<Shelf>>| {
+        let mut prices: Vec<u64> = seen.borrow().items().map(|item| item.price.as_micros()).collect();
+        prices.sort_unstable();
+        prices
+    };
+    folders.replace(vec![folder(&one, PRICE), folder(&two, 7)]).await.unwrap();
+    assert_eq!(prices(&seen), [PRICE, 7]);
+    folders.replace(vec![folder(&two, 8)]).await.unwrap();
+    assert_eq!(prices(&seen), [8]);
+    assert!(folders.replace(vec![folder(&dir.path().join("none"), 1)]).await.is_err());
+    assert_eq!(prices(&seen), [8], "a change that is refused changes nothing");
+    folders.replace(Vec::new()).await.unwrap();
+    assert!(prices(&seen).is_empty());
+    stop.cancel();
+    keeping.await.unwrap().unwrap();
+    assert!(matches!(folders.replace(Vec::new()).await, Err(ShopError::Closed)));
+}
