@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use farthing_core::id::NetworkId;
 use farthing_core::time::{SKEW, Time};
 use farthing_driver::{Clock, SystemClock};
 use farthing_index::client::IndexClient;
@@ -11,7 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Common;
-use crate::config::Settings;
+use crate::config::{File, Settings};
 use crate::fail::{Failure, Kind};
 use crate::home::check_private;
 use crate::show::{Out, bytes, spinner};
@@ -69,13 +70,24 @@ impl Check {
 pub(crate) async fn run(common: &Common, out: Out) -> Result<(), Failure> {
     let waiting = spinner(out, "looking around");
     let mut checks = vec![Check::ok("version", env!("CARGO_PKG_VERSION"))];
-    match Settings::resolve(common) {
-        Err(failure) => checks.push(Check::because("configuration", &failure)),
+    let settings = match Settings::resolve(common) {
         Ok(settings) => {
             checks.push(configuration(&settings));
+            Ok(settings)
+        }
+        // The rest can be seen without what the file says.
+        Err(failure) => {
+            checks.push(Check::because("configuration", &failure));
+            Settings::over(common, File::default())
+        }
+    };
+    checks.push(open_files());
+    match settings {
+        // There is no home folder, as was said.
+        Err(_) => {}
+        Ok(settings) => {
             checks.push(home(&settings.home));
             checks.push(space(&settings.home));
-            checks.push(open_files());
             checks.push(crate::peer::checkup(&settings).await.map_or_else(
                 |failure| Check::because("wallet", &failure),
                 |found| match found {
@@ -166,25 +178,36 @@ fn open_files() -> Check {
 /// Bank, clock and index.
 async fn servers(settings: &Settings) -> Vec<Check> {
     let mut checks = Vec::new();
-    let Some(address) = crate::peer::bank_of(settings) else {
-        checks.push(Check::note("bank", "none named", "--bank URL, FARTHING_BANK or bank = \"URL\" in the file"));
-        return checks;
-    };
-    match super::bank::connect(address.clone()).await {
-        Err(failure) => checks.push(Check::because("bank", &failure)),
-        Ok(client) => {
-            let info = client.info().body();
-            let shown = format!("{} at {}, accounts in {}", info.name.as_str(), address.endpoint(), info.currency);
-            checks.push(Check::ok("bank", shown));
-            checks.push(clock(info.time));
-            if let Some(endpoint) = &settings.index {
-                checks.push(index(endpoint, client.network()).await);
-            }
+    let pinned = crate::peer::wallet_settings(settings).ok().map(|wallet| wallet.bank.network);
+    let mut network = pinned;
+    match crate::peer::bank_of(settings) {
+        None => {
+            checks.push(Check::note("bank", "none named", "--bank URL, FARTHING_BANK or bank = \"URL\" in the file"));
         }
+        Some(address) => match super::bank::connect(address.clone()).await {
+            Err(failure) if failure.kind() == Kind::NotReachable => {
+                let found = format!("nobody answers at {}", address.endpoint());
+                let file = settings.wallet_home().join("wallet.toml");
+                let to_do = match pinned {
+                    Some(_) => format!("see that it runs; if it has moved, correct `endpoint` in {}", file.display()),
+                    None => "see that it runs, or name the right one: --bank URL".to_owned(),
+                };
+                checks.push(Check::failed("bank", failure.kind(), found, to_do));
+            }
+            Err(failure) => checks.push(Check::because("bank", &failure)),
+            Ok(client) => {
+                let info = client.info().body();
+                let shown = format!("{} at {}, accounts in {}", info.name.as_str(), address.endpoint(), info.currency);
+                checks.push(Check::ok("bank", shown));
+                checks.push(clock(info.time));
+                network = Some(client.network());
+            }
+        },
     }
-    if settings.index.is_none() {
-        checks.push(Check::note("index", "none named", "--index URL, FARTHING_INDEX or index = \"URL\" in the file"));
-    }
+    checks.push(match &settings.index {
+        Some(endpoint) => index(endpoint, network).await,
+        None => Check::note("index", "none named", "--index URL, FARTHING_INDEX or index = \"URL\" in the file"),
+    });
     checks
 }
 
@@ -198,11 +221,19 @@ fn clock(bank: Time) -> Check {
     Check::failed("clock", Kind::Damaged, shown, "set this machine's clock right; payments are refused until then")
 }
 
-async fn index(endpoint: &Endpoint, network: farthing_core::id::NetworkId) -> Check {
-    let asked = async { IndexClient::new(endpoint.clone(), network)?.status().await };
-    match asked.await {
-        Err(error) => Check::because("index", &error.into()),
-        Ok(status) if status.network != network.to_string() => {
+/// Whether it answers, and for the network of the bank, if that is known.
+async fn index(endpoint: &Endpoint, network: Option<NetworkId>) -> Check {
+    // What an index says of itself is the same for every network.
+    let asked = async { IndexClient::new(endpoint.clone(), network.unwrap_or(NetworkId([0; 16])))?.status().await };
+    match asked.await.map_err(Failure::from) {
+        Err(failure) if failure.kind() == Kind::NotReachable => Check::failed(
+            "index",
+            failure.kind(),
+            format!("nobody answers at {endpoint}"),
+            "see that it runs, or name the right one: --index URL",
+        ),
+        Err(failure) => Check::because("index", &failure),
+        Ok(status) if network.is_some_and(|network| status.network != network.to_string()) => {
             let found = format!("{endpoint} serves another bank's network");
             Check::failed("index", Kind::Refused, found, "name the index of this bank: --index URL")
         }

@@ -44,13 +44,14 @@ pub(crate) struct Settings {
 impl Settings {
     /// Puts flags and environment over the file over the defaults.
     pub(crate) fn resolve(common: &Common) -> Result<Self, Failure> {
-        let home = match &common.home {
-            Some(home) => home.clone(),
-            None => default_home()?,
-        };
-        let config = common.config.clone().unwrap_or_else(|| home.join(CONFIG_FILE));
+        let (_, config) = places(common)?;
         // A file named on purpose must be there; the one in the home need not.
-        let file = File::read(&config, common.config.is_some())?;
+        Self::over(common, File::read(&config, common.config.is_some())?)
+    }
+
+    /// Puts flags and environment over what a file says over the defaults.
+    pub(crate) fn over(common: &Common, file: File) -> Result<Self, Failure> {
+        let (home, config) = places(common)?;
         let listen = if common.listen.is_empty() { file.listen } else { common.listen.clone() };
         let listen = if listen.is_empty() { default_listen()? } else { listen };
         Ok(Self {
@@ -103,6 +104,20 @@ impl Settings {
         })
     }
 
+    /// How to call this program on the same home folder.
+    pub(crate) fn program(&self) -> String {
+        if default_home().is_ok_and(|home| home == self.home) {
+            return "farthing".to_owned();
+        }
+        let home = self.home.display().to_string();
+        let plain = home.chars().all(|c| c.is_alphanumeric() || "/._-".contains(c));
+        if plain {
+            format!("farthing --home {home}")
+        } else {
+            format!("farthing --home '{}'", home.replace('\'', "'\\''"))
+        }
+    }
+
     /// The folder of the wallet.
     pub(crate) fn wallet_home(&self) -> PathBuf {
         self.home.join("wallet")
@@ -117,6 +132,16 @@ impl Settings {
     pub(crate) fn index_home(&self) -> PathBuf {
         self.home.join("index")
     }
+}
+
+/// The home folder and the configuration file.
+fn places(common: &Common) -> Result<(PathBuf, PathBuf), Failure> {
+    let home = match &common.home {
+        Some(home) => home.clone(),
+        None => default_home()?,
+    };
+    let config = common.config.clone().unwrap_or_else(|| home.join(CONFIG_FILE));
+    Ok((home, config))
 }
 
 fn default_home() -> Result<PathBuf, Failure> {
@@ -152,6 +177,17 @@ mod tests {
         assert_eq!(settings.index().unwrap().to_string(), "http://127.0.0.1:2");
         assert_eq!(settings.downloads, PathBuf::from("."));
         assert_eq!(settings.listen.len(), LISTEN.len());
+    }
+
+    #[test]
+    fn a_home_of_ones_own_is_named_as_a_shell_reads_it() {
+        let called = |home: &str| {
+            let cli = Cli::try_parse_from(["farthing", "--home", home, "doctor"]).unwrap();
+            Settings::resolve(&cli.common).unwrap().program()
+        };
+        assert_eq!(called("b"), "farthing --home b");
+        assert_eq!(called("my bank's"), r"farthing --home 'my bank'\''s'");
+        assert_eq!(called(default_home().unwrap().to_str().unwrap()), "farthing");
     }
 
     #[test]

@@ -30,9 +30,10 @@ pub(super) fn init(app: &App, args: InitArgs) -> Result<(), Failure> {
     let (bank, network) = (home.bank(), home.network());
     app.out.result(&json!({ "bank": bank, "network": network, "dir": home.path() }), || {
         format!(
-            "{} is ready in {}.\nIts key is {bank}\nStart it: farthing bank serve",
+            "{} is ready in {}.\nIts key is {bank}\nStart it: {} bank serve",
             home.config.name,
-            home.path().display()
+            home.path().display(),
+            app.settings.program()
         )
     })
 }
