@@ -10,7 +10,7 @@ use farthing_core::vault::{Cost, PASSPHRASE_MAX, Passphrase, Protection};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Settings;
-use crate::fail::{Context, Failure};
+use crate::fail::Failure;
 
 /// The environment variable that may hold it.
 const PASSPHRASE_ENV: &str = "FARTHING_PASSPHRASE";
@@ -60,10 +60,11 @@ pub(crate) fn protection(typed: Option<String>) -> Result<Protection, Failure> {
 fn from_file(file: &Path) -> Result<String, Failure> {
     let shown = file.display();
     let mut text = String::new();
-    let opened = std::fs::File::open(file).or_fail(format_args!("cannot read the passphrase file {shown}"))?;
+    let wrong = |error| Failure::usage(format_args!("cannot read the passphrase file {shown}: {error}"));
+    let opened = std::fs::File::open(file).map_err(wrong)?;
     // One byte more than a passphrase may have, and a line's end: what is too long is seen to be.
     let read = opened.take(PASSPHRASE_MAX as u64 + 3).read_to_string(&mut text);
-    read.or_fail(format_args!("cannot read the passphrase file {shown}"))?;
+    read.map_err(wrong)?;
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 

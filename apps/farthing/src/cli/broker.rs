@@ -31,7 +31,7 @@ pub(crate) struct BrokerArgs {
     #[arg(long, value_name = "COUNT", default_value_t = 1_000)]
     units: u32,
     /// What one coupon of the buyers is worth, such as "0.0001 XTS"
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     coupon: Option<Typed>,
     /// What to take for each translation, in the buyers' coupons
     #[arg(long, value_name = "COUNT", default_value_t = 0)]

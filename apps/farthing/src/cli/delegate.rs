@@ -15,7 +15,7 @@ use crate::show::{confirm, moment};
 #[derive(Debug, Args)]
 pub(crate) struct DelegateArgs {
     /// The most it can ever spend; this is paid into an account of its own
-    #[arg(long, value_name = "AMOUNT", required_unless_present = "reclaim")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true, required_unless_present = "reclaim")]
     max: Option<Typed>,
     /// For how long it works, such as 1h or 7d
     #[arg(long, value_name = "TIME", default_value = "1h")]
@@ -41,7 +41,7 @@ pub(crate) async fn run(app: &App, args: DelegateArgs) -> Result<(), Failure> {
 }
 
 async fn make(app: &App, max: Typed, life: humantime::Duration, out: PathBuf, dry_run: bool) -> Result<(), Failure> {
-    let cap = max.amount(peer::currency(&app.settings)?)?;
+    let cap = max.some(peer::currency(&app.settings)?)?;
     let out = std::path::absolute(out)?;
     let question = format!("Set {cap} aside for {life} in {}: whoever holds the file can spend it", out.display());
     if dry_run {

@@ -58,7 +58,7 @@ struct ServeArgs {
     #[arg(long, value_name = "URL", required = true)]
     upstream: Option<String>,
     /// What every request costs, such as "0.0001 XTS"
-    #[arg(long, value_name = "AMOUNT", required_unless_present = "prices")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true, required_unless_present = "prices")]
     price: Option<Typed>,
     /// A file of prices by route; read again when it changes or on SIGHUP
     #[arg(long, value_name = "FILE", conflicts_with = "price")]
@@ -80,7 +80,7 @@ struct ServeArgs {
     #[arg(long, value_name = "TIME", default_value = "10m")]
     clear_every: humantime::Duration,
     /// Or as soon as about this much was taken
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     clear_at: Option<Typed>,
     /// How customers reach the gateway, for the index; what it listens on if not given
     #[arg(long, value_name = "URL")]

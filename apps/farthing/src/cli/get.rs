@@ -46,7 +46,7 @@ pub(crate) struct GetArgs {
     #[arg(long, short = 'i')]
     include: bool,
     /// The most it may cost
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     max: Option<Typed>,
     /// Only see what it would cost: the request is sent without a payment
     #[arg(long)]
@@ -123,6 +123,10 @@ pub(crate) fn client(wallet: Wallet, url: &Url, options: Options) -> Result<Payi
 }
 
 fn request(args: &GetArgs) -> Result<Request, Failure> {
+    if !matches!(args.url.scheme(), "http" | "https") {
+        return Err(Failure::usage(format_args!("nothing can be paid over {}:", args.url.scheme()))
+            .next("give an address that begins with http:// or https://"));
+    }
     let body = args.data.as_deref().map(body).transpose()?;
     let usual = if body.is_some() { Method::POST } else { Method::GET };
     let mut url = args.url.clone();
@@ -180,7 +184,11 @@ async fn deliver(app: &App, args: &GetArgs, mut paid: Paid) -> Result<(), Failur
             head.extend_from_slice(b"\r\n");
         }
         head.extend_from_slice(b"\r\n");
-        sink.write_all(&head)?;
+        match sink.write_all(&head) {
+            Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => return Err(why.into()),
+            // If nobody reads any more, the body finds that out.
+            _ => {}
+        }
     }
     let mut broken = None;
     loop {
@@ -281,7 +289,7 @@ impl From<PayError> for Failure {
             PayError::Unknown { .. } => {
                 Self::new(Kind::OutcomeUnknown, why).money(money).next("run the same command again")
             }
-            PayError::Spent { .. } => Self::new(Kind::Other, why).money(money),
+            PayError::Spent { .. } | PayError::BrokeOff { .. } => Self::new(Kind::Other, why).money(money),
             PayError::Wallet(why) => why.into(),
             PayError::Refused { ref advice, .. } => {
                 let (kind, next) = match advice {

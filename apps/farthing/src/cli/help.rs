@@ -1,7 +1,6 @@
 //! Help, completions and manual pages.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory};
@@ -10,7 +9,7 @@ use serde_json::json;
 
 use super::Cli;
 use crate::fail::{Context, Failure, Kind};
-use crate::show::Out;
+use crate::show::{Out, write};
 
 /// Arguments of `farthing completions`.
 #[derive(Debug, Args)]
@@ -39,7 +38,7 @@ pub(crate) struct HelpArgs {
 pub(crate) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "farthing", &mut script);
-    Ok(std::io::stdout().write_all(&script)?)
+    write(&script)
 }
 
 /// Writes a manual page for every command.
@@ -60,7 +59,7 @@ pub(crate) fn explain(args: &HelpArgs) -> Result<(), Failure> {
         ["environment"] => ENVIRONMENT.to_owned(),
         ref path => of_command(path)?,
     };
-    Ok(std::io::stdout().write_all(text.as_bytes())?)
+    write(text.as_bytes())
 }
 
 fn of_command(path: &[&str]) -> Result<String, Failure> {

@@ -212,7 +212,22 @@ pub(crate) struct Typed {
     currency: Option<Currency>,
 }
 
+/// An amount of zero, where that would do nothing.
+pub(crate) fn nothing() -> Failure {
+    Failure::usage("an amount of zero does nothing").next("name an amount above zero")
+}
+
 impl Typed {
+    /// Whether it is zero.
+    pub(crate) const fn is_zero(self) -> bool {
+        self.micros == 0
+    }
+
+    /// The amount as by [`amount`](Self::amount), which must be more than zero.
+    pub(crate) fn some(self, currency: Currency) -> Result<Amount, Failure> {
+        if self.is_zero() { Err(nothing()) } else { self.amount(currency) }
+    }
+
     /// The amount, in `currency` unless another was typed.
     pub(crate) fn amount(self, currency: Currency) -> Result<Amount, Failure> {
         if let Some(typed) = self.currency.filter(|typed| *typed != currency) {

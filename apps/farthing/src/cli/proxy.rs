@@ -25,10 +25,10 @@ pub(crate) struct ProxyArgs {
     #[arg(long, value_name = "IP:PORT", default_value = LISTEN)]
     listen_on: SocketAddr,
     /// The most that may be spent in an hour
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     max_per_hour: Typed,
     /// The most that one request may cost
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     max: Option<Typed>,
     /// Pay from this file of `farthing wallet delegate`
     #[arg(long, value_name = "FILE")]

@@ -44,7 +44,7 @@ pub(crate) enum WalletCommand {
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
     /// How much to put into the account at once
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     fund: Option<Typed>,
 }
 
@@ -52,6 +52,7 @@ pub(crate) struct InitArgs {
 #[derive(Debug, Args)]
 pub(crate) struct FundArgs {
     /// How much
+    #[arg(allow_hyphen_values = true)]
     amount: Typed,
     /// For the bank's operator: how the money comes
     #[arg(long, default_value = "")]
@@ -65,6 +66,7 @@ pub(crate) struct FundArgs {
 #[derive(Debug, Args)]
 pub(crate) struct PayoutArgs {
     /// How much
+    #[arg(allow_hyphen_values = true)]
     amount: Typed,
     /// For the bank's operator: where to
     #[arg(long)]
@@ -78,6 +80,7 @@ pub(crate) struct PayoutArgs {
 #[derive(Debug, Args)]
 pub(crate) struct DepositArgs {
     /// How much
+    #[arg(allow_hyphen_values = true)]
     amount: Typed,
     /// Take it back rather than put it in
     #[arg(long)]
@@ -91,22 +94,22 @@ pub(crate) struct DepositArgs {
 #[derive(Debug, Args)]
 pub(crate) struct PolicyArgs {
     /// The most one purchase may cost
-    #[arg(long, value_name = "AMOUNT|none")]
+    #[arg(long, value_name = "AMOUNT|none", allow_hyphen_values = true)]
     pub(crate) per_request: Option<policy::Limit>,
     /// The most one seller may ever get
-    #[arg(long, value_name = "AMOUNT|none")]
+    #[arg(long, value_name = "AMOUNT|none", allow_hyphen_values = true)]
     pub(crate) per_payee: Option<policy::Limit>,
     /// The most that may be spent in an hour
-    #[arg(long, value_name = "AMOUNT|none")]
+    #[arg(long, value_name = "AMOUNT|none", allow_hyphen_values = true)]
     pub(crate) per_hour: Option<policy::Limit>,
     /// The most that may be spent in all
-    #[arg(long, value_name = "AMOUNT|none")]
+    #[arg(long, value_name = "AMOUNT|none", allow_hyphen_values = true)]
     pub(crate) total: Option<policy::Limit>,
     /// The most one tool of a program may spend in all, where the program names its tools
-    #[arg(long, value_name = "AMOUNT|none")]
+    #[arg(long, value_name = "AMOUNT|none", allow_hyphen_values = true)]
     pub(crate) per_tool: Option<policy::Limit>,
     /// Above this a purchase is asked about
-    #[arg(long, value_name = "AMOUNT|none")]
+    #[arg(long, value_name = "AMOUNT|none", allow_hyphen_values = true)]
     pub(crate) approve_above: Option<policy::Limit>,
 }
 
@@ -159,17 +162,17 @@ pub(crate) async fn run(app: &App, command: WalletCommand) -> Result<(), Failure
             out.result(&standing, || words::standing(&standing))
         }
         WalletCommand::Fund(args) => {
-            let amount = args.amount.amount(peer::currency(&app.settings)?)?;
+            let amount = args.amount.some(peer::currency(&app.settings)?)?;
             let request = Request::Fund { amount, note: args.note };
             moving(app, request, args.dry_run, &format!("Put {amount} into the account")).await
         }
         WalletCommand::Payout(args) => {
-            let amount = args.amount.amount(peer::currency(&app.settings)?)?;
+            let amount = args.amount.some(peer::currency(&app.settings)?)?;
             let question = format!("Have {amount} paid out to {}", args.to);
             moving(app, Request::Payout { amount, to: args.to }, args.dry_run, &question).await
         }
         WalletCommand::Deposit(args) => {
-            let amount = args.amount.amount(peer::currency(&app.settings)?)?;
+            let amount = args.amount.some(peer::currency(&app.settings)?)?;
             let verb = if args.withdraw { "Take back" } else { "Deposit" };
             let request = Request::Deposit { amount, withdraw: args.withdraw };
             moving(app, request, args.dry_run, &format!("{verb} {amount}")).await

@@ -12,16 +12,19 @@ use zeroize::Zeroizing;
 
 use super::attendant::Attendant;
 use super::{Done, Moved, Request, VAULT, words};
-use crate::cli::{App, Typed};
+use crate::cli::{App, Typed, nothing};
 use crate::config::Settings;
 use crate::fail::{Context, Failure};
 use crate::home::private_dir;
 use crate::secrets::{self, Hidden};
-use crate::show::{confirm, spinner};
+use crate::show::{agreed, spinner};
 
 /// Opens a wallet and an account at the bank. Run again, it goes on where it broke off.
 pub(crate) async fn init(app: &App, fund: Option<Typed>) -> Result<(), Failure> {
     let settings = &app.settings;
+    if fund.is_some_and(Typed::is_zero) {
+        return Err(nothing());
+    }
     private_dir(&settings.home)?;
     let waiting = spinner(app.out, "asking the bank who it is");
     let there = settings.wallet_home().join(VAULT).exists();
@@ -84,7 +87,11 @@ fn remember_addresses(app: &App) -> Result<(), Failure> {
 
 /// Shows the recovery phrase, to a person who has asked for it.
 pub(crate) async fn show_words(app: &App) -> Result<(), Failure> {
-    if !confirm(app.yes, "Whoever sees these words has the money. Show them?")? {
+    let nobody = || {
+        Failure::usage("whoever sees the words has the money, and nobody is there to be asked")
+            .next("add --yes to have them shown")
+    };
+    if !agreed(app.yes, "Whoever sees these words has the money. Show them?", nobody)? {
         return Err(Failure::usage("not confirmed; nothing was shown"));
     }
     let wallet = super::open(&app.settings).await?;

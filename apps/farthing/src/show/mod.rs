@@ -70,20 +70,31 @@ impl Out {
 
 /// Asks before money moves. Where nobody can answer, `--yes` must have been given.
 pub(crate) fn confirm(yes: bool, question: &str) -> Result<bool, Failure> {
+    agreed(yes, question, || {
+        Failure::usage("money would move, and nobody is there to be asked")
+            .next("add --yes, or --dry-run to see what would be done")
+    })
+}
+
+/// Asks before anything else; how it fails where nobody can answer is up to the command.
+pub(crate) fn agreed(yes: bool, question: &str, nobody: impl FnOnce() -> Failure) -> Result<bool, Failure> {
     if yes {
         return Ok(true);
     }
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(Failure::usage("money would move, and nobody is there to be asked")
-            .next("add --yes, or --dry-run to see what would be done"));
+        return Err(nobody());
     }
     Confirm::new().with_prompt(question).default(false).interact().map_err(Failure::other)
 }
 
-/// Prints to standard output. A reader that went away, as `head` does, is no failure.
 fn print(text: &str) -> Result<(), Failure> {
+    write(format!("{}\n", text.trim_end()).as_bytes())
+}
+
+/// Writes to standard output. A reader that went away, as `head` does, is no failure.
+pub(crate) fn write(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    match writeln!(stdout, "{}", text.trim_end()) {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }

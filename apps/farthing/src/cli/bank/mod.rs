@@ -75,7 +75,7 @@ pub(crate) struct InitArgs {
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
     /// What an account must have deposited before it may open chains
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     deposit: Option<Amount>,
 }
 

@@ -27,6 +27,13 @@ struct Operator {
 
 impl Operator {
     async fn of(app: &App) -> Result<Self, Failure> {
+        if !app.settings.wallet_home().exists() {
+            let home = app.settings.home.display();
+            return Err(Failure::usage(format_args!(
+                "operators do this with their own wallet; there is none in {home}"
+            ))
+            .next("name the home folder of an operator's wallet: --home DIR"));
+        }
         let (wallet, bank) = crate::peer::owner(app).await?;
         Ok(Self { bank, wallet })
     }
