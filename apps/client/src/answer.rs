@@ -120,7 +120,7 @@ impl Paid {
     /// more is paid in time, as far as the caps allow.
     ///
     /// # Errors
-    /// [`PayError::Refused`] where it breaks off; [`receipt`](Self::receipt) says what it cost.
+    /// [`PayError::BrokeOff`] where it breaks off, [`PayError::Refused`] where it was free.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, PayError> {
         while let Some(body) = &mut self.body {
             let frame = match &mut self.running {
@@ -146,7 +146,10 @@ impl Paid {
                 Some(Err(why)) => {
                     self.end().await;
                     let why = format!("the answer broke off ({})", why.without_url());
-                    return Err(PayError::refused(why, Advice::Later));
+                    return Err(match self.receipt.cost().filter(|cost| !cost.is_zero()) {
+                        Some(at_most) => PayError::BrokeOff { why, at_most },
+                        None => PayError::refused(why, Advice::Later),
+                    });
                 }
                 None => self.end().await,
             }

@@ -60,6 +60,15 @@ pub enum PayError {
         /// What it cost.
         at_most: Amount,
     },
+    /// The answer broke off after it was paid for. What was charged is charged; asking again is
+    /// another request.
+    #[error("{why}; up to {at_most} was paid for what came")]
+    BrokeOff {
+        /// What happened.
+        why: String,
+        /// What it cost at the most.
+        at_most: Amount,
+    },
     /// The wallet cannot.
     #[error(transparent)]
     Wallet(WalletError),
@@ -71,7 +80,7 @@ impl PayError {
     pub const fn money(&self) -> Money {
         match self {
             Self::Unknown { .. } => Money::Unknown,
-            Self::Spent { .. } => Money::MovedBefore,
+            Self::Spent { .. } | Self::BrokeOff { .. } => Money::MovedBefore,
             Self::Wallet(WalletError::Bank(DeskError::Unknown(_))) => Money::Unknown,
             _ => Money::Unmoved,
         }

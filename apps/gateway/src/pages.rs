@@ -108,12 +108,11 @@ async fn owned<T: Statement>(
 async fn view(gate: &Gate, name: SessionName, closing: bool) -> Result<SessionView, Refusal> {
     let view = gate.book.with(name, |session, closed| {
         *closed |= closing;
-        let through = session.through();
         SessionView {
             chain: session.chain(),
             units: session.units(),
-            through,
-            cleared: through - session.uncleared(),
+            through: session.through(),
+            cleared: session.cleared(),
             closed: *closed,
         }
     });

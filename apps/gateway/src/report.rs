@@ -85,7 +85,7 @@ impl Report {
                     chain: session.chain(),
                     unit: session.unit().to_string(),
                     units: session.units(),
-                    paid: session.through(),
+                    paid: session.charged(),
                     uncleared: session.uncleared(),
                     ends: session.not_after().as_millis(),
                     closed: record.closed,

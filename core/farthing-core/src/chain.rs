@@ -270,6 +270,14 @@ impl Payword {
         Ok(Self { index, word })
     }
 
+    /// The word of an index at or below this one, for a claim of less than is held; itself for an
+    /// index above.
+    #[must_use]
+    pub fn below(self, tag: &Tag, index: u32) -> Self {
+        let index = index.min(self.index);
+        Self { index, word: tag.down(self.index, self.word, index) }
+    }
+
     /// Accepts a later word of the same chain, at most `upto` and at most [`JUMP_MAX`] ahead.
     ///
     /// PayWord (Rivest and Shamir, 1996), "User-Vendor relationships and payments": a payment is a

@@ -55,6 +55,10 @@ pub struct SessionState {
     /// The highest unit the bank is known to have paid for.
     #[n(8)]
     cleared: u32,
+    /// How many units were charged in all: those served, less those given back. Never more than the
+    /// tip, since each unit is charged once. This is what is cleared.
+    #[n(9)]
+    charged: u32,
 }
 
 /// An open session.
@@ -146,7 +150,7 @@ impl From<PayError> for Refusal {
 impl Session {
     pub(crate) fn open(header: Header, root: Word, realm: OrderId, key: SessionKey, opening: Secret) -> Self {
         let (tip, window) = (Payword::root(root), Window::new());
-        Self::resume(SessionState { header, root, realm, key, opening, tip, window, turn: 0, cleared: 0 })
+        Self::resume(SessionState { header, root, realm, key, opening, tip, window, turn: 0, cleared: 0, charged: 0 })
     }
 
     /// A session taken up again, from what this seller itself wrote down.
@@ -227,6 +231,7 @@ impl Session {
             prove_many(&[claimed]).pop().unwrap_or(Err(WordError::NotOnChain))?;
         }
         self.state.window.serve(from, index);
+        self.state.charged = self.state.charged.saturating_add(pay.units);
         Ok(Accepted { entry: pay.entry(), fresh: index.saturating_sub(before) })
     }
 
@@ -255,13 +260,14 @@ impl Session {
     }
 
     /// Gives units of an accepted payment back, because the request failed or cost less: only the
-    /// lowest `charged` stay used, and the buyer may use the others for another request. The money
-    /// stays where it is. Called at most once for a payment, before its answer. A copy of the payment
-    /// that somebody kept buys nothing with them: see [`Pay::turn`].
+    /// lowest `charged` stay used, and the buyer may use the others for another request. What it does
+    /// not use is never cleared. Called at most once for a payment, before its answer. A copy of the
+    /// payment that somebody kept buys nothing with them: see [`Pay::turn`].
     pub fn give_back(&mut self, paid: &LogEntry, charged: u32) {
         if charged >= paid.units {
             return;
         }
+        self.state.charged = self.state.charged.saturating_sub(paid.units - charged);
         let from = (paid.index + 1 + charged).saturating_sub(paid.units);
         let lowest = (self.state.tip.index() + 1).saturating_sub(WINDOW);
         self.state.window.give_back(from.max(lowest), paid.index);
@@ -287,10 +293,22 @@ impl Session {
         unit <= tip && (unit.saturating_add(WINDOW) <= tip || self.state.window.is_served(unit))
     }
 
-    /// Units that were paid and not yet cleared.
+    /// How many units were charged in all.
+    #[must_use]
+    pub const fn charged(&self) -> u32 {
+        self.state.charged
+    }
+
+    /// How many units the bank is known to have paid for.
+    #[must_use]
+    pub const fn cleared(&self) -> u32 {
+        self.state.cleared
+    }
+
+    /// Units that were charged and not yet cleared.
     #[must_use]
     pub const fn uncleared(&self) -> u32 {
-        self.state.tip.index().saturating_sub(self.state.cleared)
+        self.state.charged.saturating_sub(self.state.cleared)
     }
 
     /// The chain.
@@ -331,12 +349,16 @@ impl Session {
 
     /// What to clear as the session stands (C-1); the caller signs one request for many of them.
     /// After a final one the caller takes no more payments: what was not spent goes back.
+    ///
+    /// As many units as were charged, whichever they were: all are worth the same, and the word of
+    /// that many lies below the highest one held. So what a buyer reserved and did not use, or got
+    /// back because a request failed, is never claimed.
     #[must_use]
     pub fn clearing(&self, is_final: bool) -> Clearing {
         Clearing {
             chain: self.chain,
-            through: self.state.tip.index(),
-            word: self.state.tip.word(),
+            through: self.state.charged,
+            word: self.state.tip.below(&self.tag, self.state.charged).word(),
             opening: (self.state.cleared == 0).then(|| self.state.opening.clone()),
             is_final,
         }
@@ -348,7 +370,7 @@ impl Session {
         if let ClearOutcome::Paid { through, .. } = line.outcome
             && line.chain == self.chain
         {
-            self.state.cleared = self.state.cleared.max(through.min(self.state.tip.index()));
+            self.state.cleared = self.state.cleared.max(through.min(self.state.charged));
         }
     }
 }

@@ -103,7 +103,7 @@ fn view(row: &SessionRow, session: &Session) -> SessionView {
         chain: session.chain(),
         units: session.units(),
         through,
-        cleared: through - session.uncleared(),
+        cleared: session.cleared(),
         closed: row.closed,
     }
 }

@@ -107,7 +107,7 @@ async fn signer_refuses_to_start_with_a_wrong_passphrase_and_says_none() {
 
 fn child(home: &BankHome, program: &str, args: &[&str]) -> ChildSigner {
     let command = SignerCommand { program: program.into(), args: args.iter().map(Into::into).collect() };
-    ChildSigner::new(home, Unlock::insecure(), command).patient_for(Duration::from_millis(100))
+    ChildSigner::new(home, Unlock::insecure(), command).patient_for(Duration::from_secs(3))
 }
 
 #[tokio::test]

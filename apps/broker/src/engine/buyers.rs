@@ -114,7 +114,7 @@ impl Engine {
                 chain,
                 units: session.units(),
                 through: session.through(),
-                cleared: session.through() - session.uncleared(),
+                cleared: session.cleared(),
                 closed: true,
             };
             cx.tx.put(BUYERS, &chain.0, wire::encode(&row));

@@ -39,6 +39,23 @@ fn a_seller_clears_in_parts_and_at_last_and_the_rest_goes_back() {
 }
 
 #[test]
+fn what_was_given_back_or_never_used_is_never_cleared() {
+    let mut world = World::new();
+    let (mut spender, mut session) = world.open(BUYER, ALIAS, S1, 100);
+    // A maximum of 40 authorised and 3 charged; then a request that failed.
+    for (units, charged) in [(40, 3), (20, 0)] {
+        let pay = spender.pay(units, order_in(&spender, "page")).unwrap();
+        let accepted = session.accept(world.now, &pay, units).unwrap();
+        session.give_back(&accepted.entry, charged);
+        spender.on_ack(&session.ack(&accepted.entry, charged, pay.order)).unwrap();
+    }
+    assert!(session.through() > session.charged());
+    assert_eq!((session.charged(), session.uncleared()), (3, 3));
+    assert_eq!(paid(&world.clear(S1, vec![session.clearing(true)])[0]), 3_000);
+    assert_eq!((world.balance(BUYER), world.balance(S1)), ((997_000, 0), (3_000, 0)));
+}
+
+#[test]
 fn t2_a_clearing_for_less_than_is_held_costs_the_seller_nothing_and_a_forged_one_is_not_read() {
     let mut world = World::new();
     let (mut spender, mut session) = world.open(BUYER, ALIAS, S1, 100);

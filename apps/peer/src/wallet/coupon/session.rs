@@ -235,7 +235,10 @@ impl CouponSession {
     /// [`WalletError`].
     pub async fn finish(&self) -> Result<Amount, WalletError> {
         let mut held = self.open.held.lock().await;
-        let paid = self.open.unit.checked_mul(held.spender.at_risk().into())?;
+        // What was given back is not cleared.
+        let (at_risk, left) = (held.spender.at_risk(), held.spender.left());
+        let given_back = left.saturating_sub(held.units.saturating_sub(at_risk));
+        let paid = self.open.unit.checked_mul(at_risk.saturating_sub(given_back).into())?;
         if held.over {
             return Ok(paid);
         }
