@@ -141,6 +141,7 @@ fn home(home: &Path) -> Check {
 
 fn space(home: &Path) -> Check {
     // The nearest folder that is there: the home will be made on the same disk.
+    let home = std::path::absolute(home).unwrap_or_else(|_| home.to_owned());
     let Some(there) = home.ancestors().find(|dir| dir.exists()) else {
         return Check::note("disk", "unknown", "name a folder: --home DIR");
     };

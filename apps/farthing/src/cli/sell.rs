@@ -77,7 +77,8 @@ pub(crate) async fn share(app: &App, args: ShareArgs) -> Result<(), Failure> {
     let given = args.folder.unwrap_or_default();
     let found = given.canonicalize();
     let Some(price) = args.price else {
-        let folder = found.unwrap_or(given);
+        // One that is gone is known by where it was.
+        let folder = found.or_else(|_| std::path::absolute(given))?;
         if !shares.remove(&folder) {
             return Err(
                 Failure::usage(format_args!("{} is not shared", folder.display())).next("farthing share --list")
