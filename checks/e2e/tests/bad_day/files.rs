@@ -83,7 +83,7 @@ fn a_wallet_is_open_in_one_process_at_a_time() {
     let town = Town::open(Way::Plain);
     let ada = town.seller("ada", &goods);
     let failed = ada.home.fails(&["serve"], exit::DAMAGED);
-    assert!(failed.words().contains("in use"), "{failed:?}");
+    assert!(failed.words().contains("running in this home already"), "{failed:?}");
     // Commands ask the process that has it.
     let asked = ada.home.get(&["wallet", "show"]);
     assert_eq!(asked["restored"], false);
