@@ -87,7 +87,10 @@ async fn with_wallet(
     if args.close {
         let (sessions, paid) = client.close(&args.url).await?;
         return app.out.result(&json!({ "closed": sessions, "paid": paid }), || {
-            format!("{} ended, in which {paid} was paid.", crate::show::count(sessions.into(), "session"))
+            let sessions = crate::show::count(sessions.into(), "session");
+            format!(
+                "{sessions} ended, in which {paid} was paid at most; what was not charged comes back from the bank."
+            )
         });
     }
     if args.dry_run {
