@@ -5,6 +5,7 @@
 //! way only, [`hash`] and [`sign`] prove them, [`chain`] pays with them, and [`order`], [`audit`]
 //! and [`evidence`] say afterwards what happened.
 
+pub mod aead;
 pub mod amount;
 pub mod audit;
 pub mod cert;
@@ -15,10 +16,12 @@ pub mod id;
 pub mod meter;
 pub mod order;
 pub mod refusal;
+pub mod replay;
 pub mod seal;
 pub mod seed;
 pub mod session;
 pub mod sign;
 pub mod time;
+pub mod title;
 pub mod vault;
 pub mod wire;
