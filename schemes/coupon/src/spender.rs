@@ -67,6 +67,87 @@ pub struct SpenderState {
     /// How often the seller gave units back.
     #[n(9)]
     turn: u32,
+    /// Units that the seller gave back and would serve no more; nothing where there are none. It
+    /// can clear none of them, so they come back when the session ends.
+    #[n(10)]
+    forgone: Option<u32>,
+}
+
+impl SpenderState {
+    /// Units that the seller was paid, or may have been: those that it gave back are not among them.
+    #[must_use]
+    pub fn used(&self) -> u32 {
+        (self.next - 1).saturating_sub(self.free_units()).saturating_sub(self.forgone.unwrap_or(0))
+    }
+
+    /// Units that the seller gave back and that can be paid again.
+    #[must_use]
+    pub fn free_units(&self) -> u32 {
+        self.free.as_slice().iter().map(|free| free.count()).sum()
+    }
+
+    /// Takes units nobody else gets: free ones that the seller would still serve, or fresh ones.
+    fn take(&mut self, units: u32) -> Result<Stretch, SpendError> {
+        if units == 0 || units > WINDOW {
+            return Err(SpendError::Units);
+        }
+        if self.open.as_slice().len() >= OPEN_MAX {
+            return Err(SpendError::TooManyOpen);
+        }
+        self.forget_late(self.next - 1);
+        let free = self.free.as_slice();
+        if let Some(at) = free.iter().position(|free| free.count() >= units) {
+            let mut all = free.to_vec();
+            let taken = Stretch { from: all[at].from, upto: all[at].from + (units - 1) };
+            all[at].from += units;
+            all.retain(|free| free.from <= free.upto);
+            self.free = Bounded::new(all).unwrap_or_else(Bounded::empty);
+            return Ok(taken);
+        }
+        let from = self.next;
+        let left = (self.common.header.units + 1).saturating_sub(from);
+        if left < units {
+            return Err(SpendError::UsedUp { left });
+        }
+        let upto = from + (units - 1);
+        let lowest = self.open.as_slice().iter().map(|open| open.index - open.units + 1).min().unwrap_or(from);
+        if upto - lowest >= WINDOW || upto - self.answered > JUMP_MAX {
+            return Err(SpendError::TooManyOpen);
+        }
+        self.forget_late(upto);
+        self.next = upto + 1;
+        Ok(Stretch { from, upto })
+    }
+
+    /// Forgoes free units that the seller would no longer serve once `tip` is paid.
+    fn forget_late(&mut self, tip: u32) {
+        let lowest = (tip + 1).saturating_sub(WINDOW);
+        if self.free.as_slice().iter().all(|free| free.from >= lowest) {
+            return;
+        }
+        let before = self.free_units();
+        let mut all = self.free.as_slice().to_vec();
+        all.iter_mut().for_each(|free| free.from = free.from.max(lowest));
+        all.retain(|free| free.from <= free.upto);
+        self.free = Bounded::new(all).unwrap_or_else(Bounded::empty);
+        self.forgo(before.saturating_sub(self.free_units()));
+    }
+
+    /// Notes units to use again; where there are too many ranges already they are forgone.
+    fn push_free(&mut self, stretch: Stretch) {
+        let mut all = self.free.as_slice().to_vec();
+        all.push(stretch);
+        match Bounded::new(all) {
+            Some(all) => self.free = all,
+            None => self.forgo(stretch.count()),
+        }
+    }
+
+    fn forgo(&mut self, units: u32) {
+        if units > 0 {
+            self.forgone = Some(self.forgone.unwrap_or(0).saturating_add(units));
+        }
+    }
 }
 
 /// An open session as its buyer holds it.
@@ -126,6 +207,7 @@ impl Spender {
             free: Bounded::empty(),
             logged: 0,
             turn: 0,
+            forgone: None,
         };
         Self { state, pebbles, chain }
     }
@@ -157,6 +239,17 @@ impl Spender {
         SpenderState { next, free: Bounded::empty(), ..self.state.clone() }
     }
 
+    /// The state to write down so that one payment of `units` may be made without writing again:
+    /// exactly the units it takes count as sent.
+    ///
+    /// # Errors
+    /// [`SpendError`], as for the payment itself.
+    pub fn state_after(&self, units: u32) -> Result<SpenderState, SpendError> {
+        let mut state = self.state.clone();
+        state.take(units)?;
+        Ok(state)
+    }
+
     /// Pays `units` for an order (M-1; see [`micro_order`](crate::micro::micro_order)). No two
     /// payments share a unit, whatever order they arrive in. Units that the seller gave back are
     /// used first.
@@ -164,7 +257,7 @@ impl Spender {
     /// # Errors
     /// [`SpendError`].
     pub fn pay(&mut self, units: u32, order: Digest) -> Result<Pay, SpendError> {
-        let taken = self.take(units)?;
+        let taken = self.state.take(units)?;
         let word = self.pebbles.word(taken.upto).ok_or(SpendError::UsedUp { left: 0 })?;
         let pay = self.state.key.pay(taken.upto, units, self.state.turn, word, order);
         self.push_open(pay.entry())?;
@@ -197,7 +290,7 @@ impl Spender {
         self.state.answered = self.state.answered.max(entry.index);
         self.state.turn = self.state.turn.max(ack.turn);
         if ack.charged < entry.units {
-            self.push_free(Stretch { from: entry.index - entry.units + ack.charged + 1, upto: entry.index });
+            self.state.push_free(Stretch { from: entry.index - entry.units + ack.charged + 1, upto: entry.index });
         }
         Ok(ack.charged)
     }
@@ -209,7 +302,7 @@ impl Spender {
     pub fn cancel(&mut self, index: u32) -> Result<(), SpendError> {
         let entry = *self.find(index).ok_or(SpendError::NotOpen)?;
         self.close(index);
-        self.push_free(Stretch { from: index - entry.units + 1, upto: index });
+        self.state.push_free(Stretch { from: index - entry.units + 1, upto: index });
         Ok(())
     }
 
@@ -250,7 +343,7 @@ impl Spender {
     /// # Errors
     /// [`SpendError`].
     pub fn token(&mut self, units: u32, holder: Digest, expires: Time) -> Result<Token, SpendError> {
-        let taken = self.take(units)?;
+        let taken = self.state.take(units)?;
         let word = self.pebbles.word(taken.upto).ok_or(SpendError::UsedUp { left: 0 })?;
         let terms = TokenTerms { index: taken.upto, units, holder, expires };
         Ok(Token { terms, word, chain: self.chain, realm: self.state.realm, key: self.state.key.token_key(&terms) })
@@ -284,8 +377,7 @@ impl Spender {
     #[must_use]
     pub fn left(&self) -> u32 {
         let fresh = (self.state.common.header.units + 1).saturating_sub(self.state.next);
-        let free: u32 = self.state.free.as_slice().iter().map(|free| free.count()).sum();
-        fresh.saturating_add(free)
+        fresh.saturating_add(self.state.free_units())
     }
 
     /// The most that the seller can clear: every unit whose word may have left.
@@ -342,51 +434,6 @@ impl Spender {
         self.state.key.pay(index, units, self.state.turn, word, order)
     }
 
-    /// Takes units nobody else gets: free ones that the seller would still serve, or fresh ones.
-    fn take(&mut self, units: u32) -> Result<Stretch, SpendError> {
-        if units == 0 || units > WINDOW {
-            return Err(SpendError::Units);
-        }
-        if self.state.open.as_slice().len() >= OPEN_MAX {
-            return Err(SpendError::TooManyOpen);
-        }
-        self.forget_late(self.state.next - 1);
-        let free = self.state.free.as_slice();
-        if let Some(at) = free.iter().position(|free| free.count() >= units) {
-            let mut all = free.to_vec();
-            let taken = Stretch { from: all[at].from, upto: all[at].from + (units - 1) };
-            all[at].from += units;
-            all.retain(|free| free.from <= free.upto);
-            self.state.free = Bounded::new(all).unwrap_or_else(Bounded::empty);
-            return Ok(taken);
-        }
-        let from = self.state.next;
-        let left = (self.state.common.header.units + 1).saturating_sub(from);
-        if left < units {
-            return Err(SpendError::UsedUp { left });
-        }
-        let upto = from + (units - 1);
-        let lowest = self.unanswered().iter().map(|open| open.index - open.units + 1).min().unwrap_or(from);
-        if upto - lowest >= WINDOW || upto - self.state.answered > JUMP_MAX {
-            return Err(SpendError::TooManyOpen);
-        }
-        self.forget_late(upto);
-        self.state.next = upto + 1;
-        Ok(Stretch { from, upto })
-    }
-
-    /// Drops free units that the seller would no longer serve once `tip` is paid.
-    fn forget_late(&mut self, tip: u32) {
-        let lowest = (tip + 1).saturating_sub(WINDOW);
-        if self.state.free.as_slice().iter().all(|free| free.from >= lowest) {
-            return;
-        }
-        let mut all = self.state.free.as_slice().to_vec();
-        all.iter_mut().for_each(|free| free.from = free.from.max(lowest));
-        all.retain(|free| free.from <= free.upto);
-        self.state.free = Bounded::new(all).unwrap_or_else(Bounded::empty);
-    }
-
     fn find(&self, index: u32) -> Option<&LogEntry> {
         self.state.open.as_slice().iter().find(|open| open.index == index)
     }
@@ -401,14 +448,5 @@ impl Spender {
         all.push(entry);
         self.state.open = Bounded::new(all).ok_or(SpendError::TooManyOpen)?;
         Ok(())
-    }
-
-    /// Notes units to use again; where there are too many ranges already they are forgone.
-    fn push_free(&mut self, stretch: Stretch) {
-        let mut all = self.state.free.as_slice().to_vec();
-        all.push(stretch);
-        if let Some(all) = Bounded::new(all) {
-            self.state.free = all;
-        }
     }
 }
