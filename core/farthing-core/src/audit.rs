@@ -171,6 +171,16 @@ impl AuditLog {
         Ok((log, entry))
     }
 
+    /// The log of an owner that lost what it had written since this state: it goes on from here in
+    /// an epoch of its own. Outgoing entries count on from `epoch` times 2^32, so that nothing
+    /// written from now on has the number of something lost; incoming ones from the bank's last
+    /// receipt, `received`.
+    #[must_use]
+    pub const fn in_epoch(self, epoch: u32, received: u64) -> Self {
+        let outgoing = SubChain { n: (epoch as u64) << 32, ..self.outgoing };
+        Self { outgoing, incoming: SubChain { n: received, ..self.incoming } }
+    }
+
     /// The commitment `V` that paying statements carry: a hash over both heads and both counts.
     #[must_use]
     pub fn commitment(&self) -> [u8; 32] {

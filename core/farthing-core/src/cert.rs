@@ -33,6 +33,10 @@ pub enum RoleName {
     /// Issues coins.
     #[n(3)]
     Mint,
+    /// Writes drafts that are taken without asking the bank: only for whoever has reconciled its log
+    /// with the bank, so no certificate of this role is to be had for the asking.
+    #[n(4)]
+    Drawer,
 }
 
 /// The limits that a certificate states; a payee offline trusts no more than this.
@@ -70,6 +74,9 @@ pub struct Certificate {
     /// The head of the holder's audit log as last reconciled.
     #[cbor(n(6), with = "minicbor::bytes")]
     pub log_head: [u8; 32],
+    /// What the holder's account had deposited against cheating when this was issued.
+    #[n(7)]
+    pub deposit: Amount,
 }
 
 impl Statement for Certificate {
@@ -110,6 +117,12 @@ impl Certified {
     pub const fn body(&self) -> &Certificate {
         self.0.body()
     }
+
+    /// The certificate as it arrived, to keep or show.
+    #[must_use]
+    pub const fn signed(&self) -> &Signed<Certificate> {
+        self.0.signed()
+    }
 }
 
 #[cfg(test)]
@@ -130,6 +143,7 @@ mod tests {
             window: Window { from: Time::from_millis(from), to: Time::from_millis(to) },
             limits: Limits { per_item: amount, total: amount },
             log_head: [0; 32],
+            deposit: amount,
         }
     }
 

@@ -40,6 +40,27 @@ pub enum EvidenceKind {
     /// Coupons: what a seller sealed is not what its promise says.
     #[n(13)]
     BrokenPromise,
+    /// Drafts: two drafts of one payer under one number.
+    #[n(30)]
+    DraftFork,
+    /// Drafts: a payer stopped a draft as not delivered and acknowledged the delivery.
+    #[n(31)]
+    StopAfterDelivery,
+    /// Drafts: a payee deposited a draft that it had given back.
+    #[n(32)]
+    DepositAfterReturn,
+    /// Drafts: a payer's log, as it signed it, leaves out a draft or names another in its place.
+    #[n(33)]
+    ConcealedDraft,
+    /// Drafts: the bank gave one receipt number to two deposits, or one draft two numbers.
+    #[n(34)]
+    ReceiptFork,
+    /// Clearing: two requests of one customer under one epoch and sequence number.
+    #[n(20)]
+    TransferFork,
+    /// Clearing: two receipts of the bank for one authorisation.
+    #[n(21)]
+    ReceiptFork,
 }
 
 /// The bytes of one signed statement, as received.

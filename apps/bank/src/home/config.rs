@@ -194,6 +194,8 @@ impl Roles {
             RoleName::Index => self.index.contains(&who),
             RoleName::Arbiter => self.arbiter.contains(&who),
             RoleName::Mint => self.mint.contains(&who),
+            // Comes with a reconciliation, never for the asking.
+            RoleName::Drawer => false,
         }
     }
 }

@@ -70,6 +70,7 @@ impl BankRole {
             window: Window { from, to: from.after(life) },
             limits: self.limits,
             log_head: ask.log_head,
+            deposit: self.chart.balances(&*cx.tx, sender)?.deposit,
         })
     }
 

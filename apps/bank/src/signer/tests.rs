@@ -26,6 +26,7 @@ fn certificate(from: Time, life: Span) -> Certificate {
         window: Window { from, to: from.after(life) },
         limits: Limits { per_item: amount, total: amount },
         log_head: [0; 32],
+        deposit: amount,
     }
 }
 
