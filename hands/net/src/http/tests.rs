@@ -245,6 +245,65 @@ async fn server_hangs_up_on_an_idle_connection() {
     assert!(answer.ends_with("hello"), "{answer}");
 }
 
+/// An answer in parts, each a while after the last one: longer in all than a connection may idle.
+fn slowly() -> axum::body::Body {
+    axum::body::Body::from_stream(futures::stream::unfold(0, |part| async move {
+        tokio::time::sleep(SHORT).await;
+        (part < 8).then_some((Ok::<_, std::io::Error>("part "), part + 1))
+    }))
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_its_time_is_not_an_idle_connection() {
+    let limits = Limits { idle_time: SHORT, header_time: SHORT, ..Limits::default() };
+    let server = Running::plain(echo().route("/slowly", get(async || slowly())), limits).await;
+    assert_eq!(server.get("/slowly").await.text().await.unwrap(), "part ".repeat(8));
+}
+
+#[tokio::test]
+async fn server_hangs_up_on_those_who_do_not_read_their_answer() {
+    let (alive, mut gone) = tokio::sync::mpsc::channel::<()>(1);
+    let endless = move || {
+        let alive = alive.clone();
+        let parts = futures::stream::repeat_with(move || {
+            let _ = &alive;
+            Ok::<_, std::io::Error>(vec![0; 64 << 10])
+        });
+        async { axum::body::Body::from_stream(parts) }
+    };
+    let limits = Limits { idle_time: SHORT, header_time: SHORT, drain_time: HOUR, ..Limits::default() };
+    let server = Running::plain(Router::new().route("/", get(endless)), limits).await;
+    let mut unread = server.raw("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    unread.read_exact(&mut [0; 12]).await.unwrap();
+    server.stop.send(()).unwrap();
+    // The answer is dropped with the connection, and the router with the server.
+    assert_eq!(gone.recv().await, None);
+    drop(unread);
+}
+
+#[tokio::test]
+async fn bodies_on_many_connections_share_one_bound() {
+    let limits = Limits { body_bytes: 1_000, all_body_bytes: 1_500, body_time: HOUR, ..Limits::default() };
+    let server = Running::plain(echo(), limits).await;
+    let head = "POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 1000\r\n\r\n";
+    // Announced, and not sent: that takes no room.
+    let silent = server.raw(head).await;
+    let mut begun = server.raw(&format!("{head}{}", "a".repeat(900))).await;
+    let send = async || server.client().post(server.at.url("/echo")).body(vec![1; 1_000]).send().await.unwrap();
+    while send().await.status() == StatusCode::OK {
+        // Until the server has read what was begun.
+        tokio::task::yield_now().await;
+    }
+    let problem = read_problem(send().await).await.unwrap();
+    assert_eq!((problem.status, problem.money, problem.retry_after), (503, Money::Unmoved, Some(1)));
+    begun.write_all(&[b'a'; 100]).await.unwrap();
+    assert!(rest(begun).await.starts_with("HTTP/1.1 200"));
+    while send().await.status() != StatusCode::OK {
+        tokio::task::yield_now().await;
+    }
+    drop(silent);
+}
+
 #[tokio::test]
 async fn server_refuses_a_body_that_never_ends() {
     let limits = Limits { body_time: SHORT, ..Limits::default() };

@@ -2,14 +2,17 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
 use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -92,10 +95,11 @@ impl Attendant {
             request.extensions_mut().insert(ConnectInfo(from));
             let working = Activity::begin(&activity);
             let answer = self.router.clone().oneshot(request);
+            let activity = Arc::clone(&activity);
             async move {
                 let answer = answer.await;
                 drop(working);
-                answer
+                answer.map(|answer| answer.map(|body| Counted { body, activity, working: None }))
             }
         });
         let conversation = self.http.serve_connection_with_upgrades(TokioIo::new(stream), service);
@@ -131,33 +135,69 @@ impl Attendant {
     }
 }
 
-/// Counts the beginnings and ends of requests on one connection.
+/// Counts what happens on one connection.
 #[derive(Debug, Default)]
 struct Activity {
-    begun: AtomicU64,
-    ended: AtomicU64,
+    /// Requests begun and parts of answers handed out.
+    steps: AtomicU64,
+    /// Requests being worked on, and answers whose next part is still to come.
+    busy: AtomicU64,
 }
 
 impl Activity {
     fn begin(activity: &Arc<Self>) -> Working {
-        activity.begun.fetch_add(1, Ordering::Relaxed);
+        activity.steps.fetch_add(1, Ordering::Relaxed);
+        activity.busy.fetch_add(1, Ordering::Relaxed);
         Working(Arc::clone(activity))
     }
 
-    /// How many requests there have been, if any of them came after the `seen`th or is still
-    /// being worked on.
+    /// How many steps there have been, if any of them came after the `seen`th or something is
+    /// still being worked on.
     fn since(&self, seen: u64) -> Option<u64> {
-        let ended = self.ended.load(Ordering::Relaxed);
-        let begun = self.begun.load(Ordering::Relaxed);
-        (begun > seen || begun > ended).then_some(begun)
+        let steps = self.steps.load(Ordering::Relaxed);
+        (steps > seen || self.busy.load(Ordering::Relaxed) > 0).then_some(steps)
     }
 }
 
-/// A request being worked on; also ends when its client goes away and it is dropped.
+/// Something being worked on; also ends when its client goes away and it is dropped.
+#[derive(Debug)]
 struct Working(Arc<Activity>);
 
 impl Drop for Working {
     fn drop(&mut self) {
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The body of an answer. While its next part is being made the connection is not idle, however
+/// long that takes; while the client does not take what there is, nothing happens and it is.
+struct Counted {
+    body: Body,
+    activity: Arc<Activity>,
+    /// While the next part is waited for.
+    working: Option<Working>,
+}
+
+impl hyper::body::Body for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if polled.is_ready() {
+            self.working = None;
+            self.activity.steps.fetch_add(1, Ordering::Relaxed);
+        } else if self.working.is_none() {
+            self.working = Some(Activity::begin(&self.activity));
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -14,10 +14,13 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, X_CONT
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
 use governor::clock::Clock;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument;
 
 use crate::http::problem::{Problem, dress};
@@ -41,10 +44,24 @@ const SOURCES_MAX: usize = 10_000;
 /// How often that is looked at: every so many requests.
 const TIDY_EVERY: u64 = 1_024;
 
+/// A body, and the room it takes up.
+struct Held {
+    bytes: BytesMut,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// The limits in force, and how much of them is used.
 pub(super) struct Guard {
     limits: Limits,
     seats: Arc<Seats<IpAddr>>,
+    /// Room for bodies, in bytes.
+    room: Arc<Semaphore>,
     rates: DefaultKeyedRateLimiter<IpAddr>,
     asked: AtomicU64,
     /// Makes our request ids differ from those of other runs.
@@ -57,6 +74,8 @@ impl Guard {
         Self {
             limits,
             seats: Seats::new(limits.requests, limits.requests_per_address),
+            // One body that is allowed must find room.
+            room: Arc::new(Semaphore::new(limits.all_body_bytes.max(limits.body_bytes).min(Semaphore::MAX_PERMITS))),
             rates: RateLimiter::keyed(quota),
             asked: AtomicU64::new(0),
             run: std::hash::RandomState::new().hash_one(std::process::id()),
@@ -102,20 +121,38 @@ impl Guard {
     /// The request with its whole body, however slowly or in whatever portions it was sent.
     async fn take_in(&self, request: Request) -> Result<Request, Problem> {
         let (parts, body) = request.into_parts();
-        let body = Limited::new(body, self.limits.body_bytes).collect();
-        let body = match tokio::time::timeout(self.limits.body_time, body).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(self.too_large()),
-            Ok(Err(_)) => {
-                let detail = "the body broke off; send it again";
-                return Err(Problem::of_http(StatusCode::BAD_REQUEST, detail));
-            }
-            Err(_) => {
-                let detail = "the body took too long; send it again, faster";
-                return Err(Problem::of_http(StatusCode::REQUEST_TIMEOUT, detail));
-            }
-        };
+        if body.is_end_stream() {
+            return Ok(Request::from_parts(parts, body));
+        }
+        let body = tokio::time::timeout(self.limits.body_time, self.collect(body)).await.map_err(|_| {
+            Problem::of_http(StatusCode::REQUEST_TIMEOUT, "the body took too long; send it again, faster")
+        })??;
         Ok(Request::from_parts(parts, Body::from(body)))
+    }
+
+    /// A whole body. What is received counts against the room for all bodies until the last copy
+    /// of this one is gone; what is merely announced takes no room.
+    async fn collect(&self, body: Body) -> Result<Bytes, Problem> {
+        let mut body = Limited::new(body, self.limits.body_bytes);
+        let (mut whole, mut room) = (BytesMut::new(), None::<OwnedSemaphorePermit>);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| match error.is::<LengthLimitError>() {
+                true => self.too_large(),
+                false => Problem::of_http(StatusCode::BAD_REQUEST, "the body broke off; send it again"),
+            })?;
+            let Ok(part) = frame.into_data() else { continue };
+            let more = u32::try_from(part.len()).map_err(|_| self.too_large())?;
+            let more = Arc::clone(&self.room).try_acquire_many_owned(more).map_err(|_| {
+                let detail = "too many bodies at once; send it again in a while";
+                Problem::overload(StatusCode::SERVICE_UNAVAILABLE, RETRY_SECONDS, detail)
+            })?;
+            match &mut room {
+                None => room = Some(more),
+                Some(room) => room.merge(more),
+            }
+            whole.extend_from_slice(&part);
+        }
+        Ok(Bytes::from_owner(Held { bytes: whole, _room: room }))
     }
 
     fn too_large(&self) -> Problem {

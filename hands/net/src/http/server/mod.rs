@@ -83,6 +83,8 @@ pub struct Limits {
     pub headers: usize,
     /// Bytes of a request's body.
     pub body_bytes: usize,
+    /// Bytes of the bodies of all requests that are being taken in or worked on, together.
+    pub all_body_bytes: usize,
     /// Until the handshake is done.
     pub tls_time: Duration,
     /// Until a request's headers are complete, and until a new connection's first request.
@@ -112,6 +114,7 @@ impl Default for Limits {
             header_bytes: 16 << 10,
             headers: 64,
             body_bytes: 256 << 10,
+            all_body_bytes: 64 << 20,
             tls_time: Duration::from_secs(5),
             header_time: Duration::from_secs(5),
             body_time: Duration::from_secs(10),
