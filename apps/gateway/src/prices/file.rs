@@ -15,6 +15,8 @@ pub const ROUTES_MAX: usize = 1_024;
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// The longest name or description.
 const WORDS_MAX: usize = 512;
+/// The longest answer that is given without a service.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// The most methods of a route.
 const METHODS_MAX: usize = 16;
 
@@ -67,6 +69,7 @@ struct RouteEntry {
     #[serde(default)]
     free_tier: u32,
     description: Option<String>,
+    answer: Option<String>,
 }
 
 const fn request() -> UnitKind {
@@ -137,6 +140,7 @@ fn check(file: File, currency: Currency) -> Result<Tariff, PriceError> {
             rate: None,
             free_tier: 0,
             description: None,
+            answer: None,
         });
     }
     let closed = routes.last().is_some_and(|last| last.pattern.is_all() && last.methods.is_empty());
@@ -171,6 +175,9 @@ fn route(entry: &RouteEntry, currency: Currency) -> Result<Route, PriceError> {
     if entry.description.as_ref().is_some_and(|words| words.len() > WORDS_MAX) {
         return Err(wrong("the description is too long"));
     }
+    if entry.answer.as_ref().is_some_and(|text| text.len() > ANSWER_BYTES_MAX) {
+        return Err(senseless(&place, format!("an answer has at most {ANSWER_BYTES_MAX} bytes")));
+    }
     let price = match (&entry.price, entry.free) {
         (None, true) => None,
         (Some(price), false) => Some(priced(entry, amount(price, currency, &place)?, currency, &place)?),
@@ -183,6 +190,7 @@ fn route(entry: &RouteEntry, currency: Currency) -> Result<Route, PriceError> {
         rate: entry.rate,
         free_tier: entry.free_tier,
         description: entry.description.clone(),
+        answer: entry.answer.as_deref().map(Into::into),
     })
 }
 

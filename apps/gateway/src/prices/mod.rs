@@ -30,6 +30,8 @@ pub struct Route {
     pub free_tier: u32,
     /// In words, for the catalogue.
     pub description: Option<String>,
+    /// What is answered, without asking the service.
+    pub answer: Option<Arc<str>>,
 }
 
 /// A price.
