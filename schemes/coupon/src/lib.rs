@@ -17,6 +17,7 @@
 pub mod bank;
 pub mod broker;
 pub mod buyer;
+mod change;
 pub mod clearing;
 pub mod exchange;
 #[cfg(any(test, feature = "literal"))]

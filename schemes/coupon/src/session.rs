@@ -13,11 +13,13 @@ use farthing_core::refusal::{Code, Money, Refusal, Remedy};
 use farthing_core::time::Time;
 use minicbor::{Decode, Encode};
 
+use crate::change::Touched;
 use crate::clearing::{ClearLine, ClearOutcome, Clearing};
 use crate::micro::{Ack, LogEntry, Pay, Seen, SessionKey, Tip, TokenPay};
 use crate::secret::{Digest, Secret};
 use crate::window::Window;
 
+pub use crate::change::{CHANGE_BYTES_MAX, SessionChange};
 pub use crate::window::WINDOW;
 
 /// The most bytes that an open session takes in memory, and written down.
@@ -61,12 +63,28 @@ pub struct SessionState {
     charged: u32,
 }
 
+impl SessionState {
+    /// Brings what was written down to where a later change says. False, and nothing changes, if
+    /// the change is damaged.
+    #[must_use]
+    pub fn change(&mut self, change: &SessionChange) -> bool {
+        let SessionChange { tip, turn, cleared, charged, window } = change;
+        if !self.window.put(window) {
+            return false;
+        }
+        (self.tip, self.turn, self.cleared, self.charged) = (*tip, *turn, *cleared, *charged);
+        true
+    }
+}
+
 /// An open session.
 #[derive(Clone, Debug)]
 pub struct Session {
     state: SessionState,
     chain: ChainId,
     tag: Tag,
+    /// What was touched since it was written down.
+    touched: Touched,
 }
 
 /// A payment that was taken: serve it, once.
@@ -156,13 +174,26 @@ impl Session {
     /// A session taken up again, from what this seller itself wrote down.
     #[must_use]
     pub fn resume(state: SessionState) -> Self {
-        Self { chain: state.header.chain_id(&state.root), tag: Tag::new(&state.header), state }
+        let (chain, tag) = (state.header.chain_id(&state.root), Tag::new(&state.header));
+        Self { chain, tag, state, touched: Touched::default() }
     }
 
-    /// What must be written down before an accepted payment is served.
+    /// What must be written down before an accepted payment is served, here or in
+    /// [parts](Self::take_change).
     #[must_use]
     pub const fn state(&self) -> &SessionState {
         &self.state
+    }
+
+    /// What changed since this was last called, to be written down beside what is there already.
+    /// Whoever calls it writes it down, or never answers again.
+    #[must_use]
+    pub fn take_change(&mut self) -> SessionChange {
+        let window = self.state.window.part(self.touched.take());
+        // Named one by one, so that whatever is added to a session is thought of here.
+        let SessionState { header: _, root: _, realm: _, key: _, opening: _, tip, window: _, turn, cleared, charged } =
+            self.state;
+        SessionChange { tip, turn, cleared, charged, window }
     }
 
     /// Takes a payment (M-1) for a request that costs `price` units, or refuses it. All of it
@@ -226,11 +257,13 @@ impl Session {
         if index > before {
             self.state.tip = self.state.tip.advance(&self.tag, self.state.header.units, index, pay.word)?;
             self.state.window.enter(before + 1, index);
+            self.touched.add(before + 1, index);
         } else {
             let claimed = Claimed { tag: self.tag, known: self.state.tip, index, word: pay.word };
             prove_many(&[claimed]).pop().unwrap_or(Err(WordError::NotOnChain))?;
         }
         self.state.window.serve(from, index);
+        self.touched.add(from, index);
         self.state.charged = self.state.charged.saturating_add(pay.units);
         Ok(Accepted { entry: pay.entry(), fresh: index.saturating_sub(before) })
     }
@@ -250,6 +283,7 @@ impl Session {
         if tip.index > before {
             self.state.tip = self.state.tip.advance(&self.tag, self.state.header.units, tip.index, tip.word)?;
             self.state.window.enter(before + 1, tip.index);
+            self.touched.add(before + 1, tip.index);
         }
         Ok(self.state.key.seen(self.state.tip.index()))
     }
@@ -271,6 +305,7 @@ impl Session {
         let from = (paid.index + 1 + charged).saturating_sub(paid.units);
         let lowest = (self.state.tip.index() + 1).saturating_sub(WINDOW);
         self.state.window.give_back(from.max(lowest), paid.index);
+        self.touched.add(from.max(lowest), paid.index);
         self.state.turn = self.state.turn.saturating_add(1);
     }
 

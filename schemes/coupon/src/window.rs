@@ -53,6 +53,49 @@ impl Window {
             self.returned.set(unit, true);
         }
     }
+
+    /// What became of the units from the lowest to the highest, and of their neighbours.
+    pub(crate) fn part(&self, units: Option<(u32, u32)>) -> Part {
+        let Some((lowest, highest)) = units else { return Part::default() };
+        let count = BYTES.min((highest / 8).abs_diff(lowest / 8) as usize + 1);
+        let first = at(lowest).0;
+        let cut = |ring: &Ring| (0..count).map(|n| ring.0[(first + n) % BYTES]).collect();
+        Part { first: first as u32, served: cut(&self.served), returned: cut(&self.returned) }
+    }
+
+    /// Puts a part in its place; false, and nothing changes, if there is no such part.
+    pub(crate) fn put(&mut self, part: &Part) -> bool {
+        let Part { first, served, returned } = part;
+        let first = *first as usize;
+        if first >= BYTES || served.len() > BYTES || returned.len() != served.len() {
+            return false;
+        }
+        for (n, (served, returned)) in served.iter().zip(returned).enumerate() {
+            let place = (first + n) % BYTES;
+            (self.served.0[place], self.returned.0[place]) = (*served, *returned);
+        }
+        true
+    }
+}
+
+/// Some neighbouring bytes of both rings.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Encode, Decode)]
+pub(crate) struct Part {
+    /// Where they begin.
+    #[n(0)]
+    first: u32,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    served: Vec<u8>,
+    #[cbor(n(2), with = "minicbor::bytes")]
+    returned: Vec<u8>,
+}
+
+#[cfg(test)]
+impl Part {
+    /// A part of no window.
+    pub(crate) fn damaged() -> Self {
+        Self { first: 0, served: vec![0xff; BYTES + 1], returned: vec![0xff; BYTES + 1] }
+    }
 }
 
 impl Ring {
