@@ -1,29 +1,31 @@
 //! The payment in a request, whichever dialect it speaks.
 
-use farthing_coupon::micro::Coupon;
+use farthing_coupon::micro::{Bearer, Coupon};
 
 use crate::payment::Challenge;
-use crate::quote::Quote;
+use crate::x402::PaymentRequirements;
 use crate::{Unreadable, names, payment, x402};
 
 /// A coupon as it came.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Credential {
     /// The payment.
     pub coupon: Coupon,
+    /// Where it is a broker's token: who may spend it, and until when.
+    pub bearer: Option<Bearer>,
     /// How it was written; the answer is written likewise.
     pub form: Form,
 }
 
 /// In which words a coupon came.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Form {
-    /// `Payment farthing.…`: the coupon alone.
+    /// `Payment …`: the packed coupon alone.
     Compact,
     /// The draft's: with the challenge it answers.
     Full(Box<Challenge>),
-    /// x402 version 2, with the quote it accepts and its id.
-    X402V2(Box<(Quote, String)>),
+    /// x402 version 2, with what it accepts.
+    X402V2(Box<PaymentRequirements>),
     /// x402 version 1.
     X402V1,
 }

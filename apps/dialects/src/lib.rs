@@ -12,11 +12,12 @@
 //! lengths are checked first, reading costs a bounded amount and never panics.
 //!
 //! One thing differs from the draft. A credential there repeats the whole challenge, some 700 bytes,
-//! with every request. The first one here does so too; after it `Authorization: Payment
-//! farthing.<coupon>` says the same in about 130 bytes, since the coupon is bound to the request and
-//! the request has one price. A receipt comes back in the form in which the payment came.
+//! with every request. The first one here does so too; after it `Authorization: Payment <coupon>`
+//! says the same in about 100 bytes, since the coupon is bound to the request and the request has
+//! one price. A receipt comes back in the form in which the payment came.
 
 mod b64;
+mod compact;
 pub mod credential;
 pub mod names;
 mod params;

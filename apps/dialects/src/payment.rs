@@ -1,13 +1,13 @@
 //! The `Payment` authentication scheme: draft-httpauth-payment-01, method `farthing`.
 //!
 //! `request` is the quote in JSON, as the draft wants it: amount, currency and recipient for
-//! everybody, the rest under `methodDetails`. The challenge's `id` is
-//! [`ChallengeKey::id`], so it is checked and not remembered.
+//! everybody, the rest under `methodDetails`. The challenge's `id` is a MAC over all the rest of it
+//! ([`Challenge::is_of`]), so it is checked and not remembered.
 
 use farthing_core::amount::{Currency, Rate};
 use farthing_core::id::{NetworkId, OrderId, PeerId};
 use farthing_core::time::Time;
-use farthing_coupon::micro::Coupon;
+use farthing_coupon::micro::{Bearer, Coupon};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -15,10 +15,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::credential::{Credential, Form};
 use crate::names::{METHOD, SCHEME};
 use crate::quote::{ChallengeKey, Quote, UnitKind};
-use crate::{Unreadable, b64, params};
-
-/// What a compact credential or receipt begins with.
-pub(crate) const COMPACT: &str = "farthing.";
+use crate::{Unreadable, b64, compact, params};
 
 /// A challenge, of this method or another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,8 +48,8 @@ impl Challenge {
     /// The challenge for a quote.
     #[must_use]
     pub fn new(key: &ChallengeKey, quote: &Quote, realm: &str, intent: &str) -> Self {
-        Self {
-            id: key.id(quote),
+        let unsealed = Self {
+            id: String::new(),
             realm: realm.to_owned(),
             method: METHOD.to_owned(),
             intent: intent.to_owned(),
@@ -61,7 +58,30 @@ impl Challenge {
             description: None,
             digest: None,
             opaque: None,
-        }
+        };
+        Self { id: key.id(&unsealed.slots()), ..unsealed }
+    }
+
+    /// Whether it is that key's own word, unchanged in everything that a client sees.
+    #[must_use]
+    pub fn is_of(&self, key: &ChallengeKey) -> bool {
+        key.knows(&self.slots(), &self.id)
+    }
+
+    /// All that the id is bound to. The draft ("Challenge binding") wants a fixed order, and a place
+    /// for what is left out too.
+    fn slots(&self) -> [&[u8]; 9] {
+        [
+            SCHEME.as_bytes(),
+            self.realm.as_bytes(),
+            self.method.as_bytes(),
+            self.intent.as_bytes(),
+            self.request.as_bytes(),
+            self.expires.as_deref().unwrap_or_default().as_bytes(),
+            self.description.as_deref().unwrap_or_default().as_bytes(),
+            self.digest.as_deref().unwrap_or_default().as_bytes(),
+            self.opaque.as_deref().unwrap_or_default().as_bytes(),
+        ]
     }
 
     /// As the value of a `WWW-Authenticate` header.
@@ -118,7 +138,7 @@ impl Challenge {
     }
 
     /// The quote in it, if it is of this method. A client checks that it is for the request it
-    /// made; a server checks the id by [`ChallengeKey::knows`].
+    /// made; a server checks that it is its own by [`is_of`](Self::is_of).
     ///
     /// # Errors
     /// [`Unreadable::Foreign`] for another method; others where it makes no sense.
@@ -246,7 +266,13 @@ impl Payload {
 /// `Authorization` for a coupon alone: what is sent once the price is known.
 #[must_use]
 pub fn compact(coupon: &Coupon) -> String {
-    format!("{SCHEME} {COMPACT}{}", b64::cbor(coupon))
+    format!("{SCHEME} {}", compact::write(coupon, None))
+}
+
+/// `Authorization` for a broker's token: the same, with who may spend it and until when.
+#[must_use]
+pub fn token(coupon: &Coupon, bearer: &Bearer) -> String {
+    format!("{SCHEME} {}", compact::write(coupon, Some(bearer)))
 }
 
 /// `Authorization` in the draft's form: the challenge and the coupon that answers it.
@@ -272,15 +298,16 @@ pub fn read_credential(value: &str) -> Result<Credential, Unreadable> {
     if !is_payment(value.as_bytes()) {
         return Err(Unreadable::Foreign);
     }
-    let token = value[SCHEME.len()..].trim_matches([' ', '\t']);
-    if let Some(coupon) = token.strip_prefix(COMPACT) {
-        return Ok(Credential { coupon: b64::read_cbor(coupon)?, form: Form::Compact });
+    let said = b64::read_url(value[SCHEME.len()..].trim_matches([' ', '\t']))?;
+    if compact::is_packed(&said) {
+        let (coupon, bearer) = compact::read(&said)?;
+        return Ok(Credential { coupon, bearer, form: Form::Compact });
     }
-    let CredentialJson { challenge, payload } = b64::read_json_url(token)?;
+    let CredentialJson { challenge, payload } = serde_json::from_slice(&said).map_err(|_| Unreadable::Json)?;
     if challenge.method != METHOD {
         return Err(Unreadable::Foreign);
     }
-    Ok(Credential { coupon: payload.coupon()?, form: Form::Full(Box::new(challenge)) })
+    Ok(Credential { coupon: payload.coupon()?, bearer: None, form: Form::Full(Box::new(challenge)) })
 }
 
 /// The most preferences read in an `Accept-Payment` header.

@@ -3,7 +3,6 @@
 use farthing_core::amount::{Amount, Rate};
 use farthing_core::id::{NetworkId, OrderId, PeerId};
 use farthing_core::time::Time;
-use farthing_core::wire;
 use farthing_coupon::session::WINDOW;
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
@@ -28,7 +27,8 @@ pub enum UnitKind {
 }
 
 /// What one request costs, until when. A server says it, and says it again to itself when the
-/// payment comes: the [`id`](ChallengeKey::id) shows that it is its own word, so nothing is stored.
+/// payment comes: the id that goes with it ([`ChallengeKey`]) shows that it is its own word, so nothing
+/// is stored.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub struct Quote {
     /// The network whose money it is.
@@ -146,8 +146,8 @@ impl ResponseDigest {
     }
 }
 
-/// The key by which a server knows its own quotes again. Derived from a secret of the server, so
-/// that quotes survive a restart; several servers may share it.
+/// The key by which a server knows its own challenges again. Derived from a secret of the server, so
+/// that they survive a restart; several servers may share it.
 #[derive(Clone, ZeroizeOnDrop)]
 pub struct ChallengeKey([u8; 32]);
 
@@ -164,26 +164,29 @@ impl ChallengeKey {
         Self(blake3::derive_key("farthing/v1/http/challenge", secret))
     }
 
-    /// The id of a quote: a MAC over all it says.
-    #[must_use]
-    pub fn id(&self, quote: &Quote) -> String {
-        b64::url(&self.mac(quote).as_bytes()[..MAC_BYTES])
+    /// The id of what is said in so many parts: a MAC over all of them, each with its length.
+    pub(crate) fn id(&self, parts: &[&[u8]]) -> String {
+        b64::url(&self.mac(parts).as_bytes()[..MAC_BYTES])
     }
 
-    /// Whether an id belongs to a quote. Takes the same time wherever they differ.
-    #[must_use]
-    pub fn knows(&self, quote: &Quote, id: &str) -> bool {
+    /// Whether an id belongs to what is said. Takes the same time wherever they differ.
+    pub(crate) fn knows(&self, parts: &[&[u8]], id: &str) -> bool {
         let Ok(claimed) = b64::read_url(id) else { return false };
         let Ok(claimed) = <[u8; MAC_BYTES]>::try_from(claimed) else { return false };
         let mut full = [0; 32];
         full[..MAC_BYTES].copy_from_slice(&claimed);
-        let mut ours = *self.mac(quote).as_bytes();
+        let mut ours = *self.mac(parts).as_bytes();
         ours[MAC_BYTES..].fill(0);
         blake3::Hash::from_bytes(ours) == blake3::Hash::from_bytes(full)
     }
 
-    fn mac(&self, quote: &Quote) -> blake3::Hash {
-        blake3::keyed_hash(&self.0, &wire::encode(quote))
+    fn mac(&self, parts: &[&[u8]]) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+        hasher.finalize()
     }
 }
 

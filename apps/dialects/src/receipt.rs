@@ -1,12 +1,20 @@
 //! What a payment came to: the seller's acknowledgement, as a header.
 
+use farthing_core::amount::Amount;
 use farthing_core::time::Time;
 use farthing_coupon::micro::{Ack, SessionName};
 use serde::{Deserialize, Serialize};
 
 use crate::names::METHOD;
-use crate::payment::{COMPACT, rfc3339};
+use crate::payment::rfc3339;
 use crate::{Unreadable, b64};
+
+/// What a compact receipt begins with.
+const COMPACT: &str = "farthing.";
+/// The draft's status of a payment that was charged, all of it or a part.
+const CHARGED: &str = "success";
+/// Ours for one that was given back whole: the request failed, or cost nothing.
+const NOT_CHARGED: &str = "not-charged";
 
 /// `Payment-Receipt` in the draft's form.
 #[derive(Serialize, Deserialize)]
@@ -14,6 +22,9 @@ struct ReceiptJson {
     method: String,
     reference: String,
     status: String,
+    /// What was charged, in millionths.
+    amount: String,
+    currency: String,
     timestamp: String,
     /// The acknowledgement in canonical CBOR, in base64url.
     ack: String,
@@ -25,13 +36,16 @@ pub fn compact(ack: &Ack) -> String {
     format!("{COMPACT}{}", b64::cbor(ack))
 }
 
-/// A receipt in the draft's form. `reference` names the session and the payment in it.
+/// A receipt in the draft's form for a payment of which so much was charged, in money. `reference`
+/// names the session and the payment in it.
 #[must_use]
-pub fn full(session: SessionName, ack: &Ack, now: Time) -> String {
+pub fn full(session: SessionName, ack: &Ack, charged: Amount, now: Time) -> String {
     b64::json_url(&ReceiptJson {
         method: METHOD.to_owned(),
         reference: reference(session, ack.index),
-        status: "success".to_owned(),
+        status: if charged.is_zero() { NOT_CHARGED } else { CHARGED }.to_owned(),
+        amount: charged.as_micros().to_string(),
+        currency: charged.currency().code().to_owned(),
         timestamp: rfc3339(now),
         ack: b64::cbor(ack),
     })

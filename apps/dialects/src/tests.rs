@@ -4,7 +4,7 @@ use farthing_core::amount::{Currency, Rate};
 use farthing_core::chain::Word;
 use farthing_core::id::{NetworkId, OrderId, PeerId};
 use farthing_core::time::Time;
-use farthing_coupon::micro::{Ack, Coupon, SessionName};
+use farthing_coupon::micro::{Ack, Bearer, Coupon, SessionName};
 use farthing_coupon::secret::{Digest, Mac};
 use farthing_coupon::session::WINDOW;
 use proptest::prelude::*;
@@ -70,40 +70,72 @@ proptest! {
         let both = format!("Basic realm=\"x\", {header}, {header}");
         let read = Challenge::read_all(&both).unwrap();
         prop_assert_eq!(&read, &[challenge.clone(), challenge.clone()]);
-        prop_assert_eq!(read[0].quote().unwrap(), quote.clone());
-        prop_assert!(key().knows(&quote, &challenge.id));
-        prop_assert!(!ChallengeKey::derive(&[8; 32]).knows(&quote, &challenge.id));
+        prop_assert_eq!(read[0].quote().unwrap(), quote);
+        prop_assert!(read[0].is_of(&key()));
+        prop_assert!(!read[0].is_of(&ChallengeKey::derive(&[8; 32])));
     }
 
     #[test]
-    fn a_changed_quote_is_not_known_again(quote in quotes(), less in 1..100_u64) {
-        let id = key().id(&quote);
-        let cheaper = Quote { units: quote.units % WINDOW + 1, ..quote.clone() };
-        let longer = Quote { expires: Time::from_millis(quote.expires.as_millis() + less * 1_000), ..quote.clone() };
-        let elsewhere = Quote { request: request_digest("GET", "/other", b""), ..quote };
-        for other in [cheaper, longer, elsewhere] {
-            prop_assert!(!key().knows(&other, &id));
+    fn a_challenge_changed_in_anything_a_client_sees_is_not_known_again(quote in quotes(), other in quotes()) {
+        let challenge = Challenge::new(&key(), &quote, "host", names::SESSION);
+        let request = Challenge::new(&key(), &Quote { expires: quote.expires, ..other }, "host", names::SESSION).request;
+        let changed = [
+            Challenge { realm: "other".into(), ..challenge.clone() },
+            Challenge { method: "tempo".into(), ..challenge.clone() },
+            Challenge { intent: names::CHARGE.into(), ..challenge.clone() },
+            Challenge { request, ..challenge.clone() },
+            Challenge { expires: Some("9999-12-31T23:59:59Z".into()), ..challenge.clone() },
+            Challenge { expires: None, ..challenge.clone() },
+            Challenge { description: Some("cheap".into()), ..challenge.clone() },
+            Challenge { digest: Some("sha-256=:AA==:".into()), ..challenge.clone() },
+            Challenge { opaque: Some("x".into()), ..challenge.clone() },
+            // What was in one place stands in another.
+            Challenge { realm: "hostfarthing".into(), method: String::new(), ..challenge.clone() },
+        ];
+        prop_assert!(challenge.is_of(&key()));
+        for changed in changed {
+            prop_assert!(!changed.is_of(&key()), "{:?}", changed);
         }
     }
 
     #[test]
-    fn every_form_of_payment_reads_back_as_its_coupon(quote in quotes(), coupon in coupons()) {
+    fn x402_requirements_changed_in_anything_or_taken_to_another_host_are_not_known_again(quote in quotes()) {
+        let wants = PaymentRequirements::new(&key(), &quote, Time::from_millis(0), "host");
+        prop_assert!(wants.is_of(&key(), "host"));
+        let units = Quote { units: quote.units % WINDOW + 1, ..quote.clone() };
+        let cheaper = PaymentRequirements::new(&key(), &units, Time::from_millis(0), "host");
+        let elsewhere = Quote { request: request_digest("GET", "/other", b""), ..quote };
+        let elsewhere = PaymentRequirements::new(&key(), &elsewhere, Time::from_millis(0), "host");
+        let with_our_id = |other: &PaymentRequirements| {
+            let mut extra = other.extra.clone();
+            extra["id"] = wants.extra["id"].clone();
+            PaymentRequirements { extra, ..other.clone() }
+        };
+        let longer = PaymentRequirements { max_timeout_seconds: wants.max_timeout_seconds + 1, ..wants.clone() };
+        for changed in [with_our_id(&cheaper), with_our_id(&elsewhere), longer] {
+            prop_assert!(!changed.is_of(&key(), "host"));
+        }
+        prop_assert!(!wants.is_of(&key(), "other") && !wants.is_of(&ChallengeKey::derive(&[8; 32]), "host"));
+    }
+
+    #[test]
+    fn every_form_of_payment_reads_back_as_its_coupon(
+        quote in quotes(), coupon in coupons(), holder in any::<[u8; 32]>(), expires in any::<u64>(),
+    ) {
         let challenge = Challenge::new(&key(), &quote, "host", names::CHARGE);
-        let wants = PaymentRequirements::new(&key(), &quote, Time::from_millis(0));
+        let wants = PaymentRequirements::new(&key(), &quote, Time::from_millis(0), "host");
+        let bearer = Bearer { holder: Digest(holder), expires: Time::from_millis(expires) };
         let forms = [
-            ("authorization", payment::compact(&coupon), Form::Compact),
-            ("authorization", payment::full(&challenge, &coupon), Form::Full(Box::new(challenge))),
-            (
-                names::PAYMENT_SIGNATURE,
-                x402::signature(&wants, &coupon),
-                Form::X402V2(Box::new((quote.clone(), key().id(&quote)))),
-            ),
-            (names::X_PAYMENT, x402::signature_v1(quote.network, &coupon), Form::X402V1),
+            ("authorization", payment::compact(&coupon), None, Form::Compact),
+            ("authorization", payment::token(&coupon, &bearer), Some(bearer), Form::Compact),
+            ("authorization", payment::full(&challenge, &coupon), None, Form::Full(Box::new(challenge))),
+            (names::PAYMENT_SIGNATURE, x402::signature(&wants, &coupon), None, Form::X402V2(Box::new(wants))),
+            (names::X_PAYMENT, x402::signature_v1(quote.network, &coupon), None, Form::X402V1),
         ];
-        for (name, value, form) in forms {
+        for (name, value, bearer, form) in forms {
             prop_assert!(value.len() < HEADER_BYTES_MAX);
             let found = find(&[("authorization", "Basic eA=="), (name, &value)]).unwrap().unwrap();
-            prop_assert_eq!(found.coupon, coupon);
+            prop_assert_eq!((found.coupon, found.bearer), (coupon, bearer));
             prop_assert_eq!(found.form, form);
         }
     }
@@ -111,12 +143,13 @@ proptest! {
     #[test]
     fn both_versions_of_x402_read_back_as_the_quote(quote in quotes()) {
         let now = Time::from_millis(0);
-        let wants = PaymentRequirements::new(&key(), &quote, now);
+        let wants = PaymentRequirements::new(&key(), &quote, now, "host");
+        let v1 = PaymentRequirementsV1::new(wants.clone(), "http://host/path");
         let header = PaymentRequired::new(wants, "http://host/path").header();
         prop_assert!(header.len() < 2 << 10);
         let read = PaymentRequired::read(&header).unwrap();
-        prop_assert_eq!(read.accepts[0].quote().unwrap(), (quote.clone(), key().id(&quote)));
-        let v1 = PaymentRequirementsV1::new(&key(), &quote, now, "http://host/path");
+        prop_assert_eq!(read.accepts[0].quote().unwrap().0, quote.clone());
+        prop_assert!(read.accepts[0].is_of(&key(), "host"));
         prop_assert_eq!(v1.quote().unwrap().0, quote);
     }
 
@@ -124,7 +157,8 @@ proptest! {
     fn every_form_of_receipt_reads_back_as_its_acknowledgement(ack in acks(), network in any::<[u8; 16]>()) {
         let session = SessionName([3; 16]);
         prop_assert_eq!(receipt::read(&receipt::compact(&ack)).unwrap(), ack);
-        prop_assert_eq!(receipt::read(&receipt::full(session, &ack, Time::from_millis(5_000))).unwrap(), ack);
+        let charged = Currency::XTS.micros(u64::from(ack.charged)).unwrap();
+        prop_assert_eq!(receipt::read(&receipt::full(session, &ack, charged, Time::from_millis(5_000))).unwrap(), ack);
         let response = SettleResponse::settled(NetworkId(network), session, &ack, 100).header();
         prop_assert_eq!(SettleResponse::read(&response).unwrap().ack().unwrap(), ack);
         let problem = PaymentProblem::new(problem::INSUFFICIENT, "pay more").acknowledging(&ack);
@@ -137,7 +171,12 @@ proptest! {
         let _ = Challenge::read_all(&text);
         let _ = Challenge::read_all(&format!("Payment {text}"));
         let _ = payment::read_credential(&format!("Payment {text}"));
-        let _ = payment::read_credential(&format!("Payment farthing.{}", crate::b64::url(&bytes)));
+        let _ = payment::read_credential(&format!("Payment {}", crate::b64::url(&bytes)));
+        let packed: Vec<u8> = [0x80 | bytes.len() as u8].into_iter().chain(bytes.iter().copied()).collect();
+        if let Ok(read) = payment::read_credential(&format!("Payment {}", crate::b64::url(&packed))) {
+            let written = read.bearer.map_or_else(|| payment::compact(&read.coupon), |b| payment::token(&read.coupon, &b));
+            prop_assert_eq!(written, format!("Payment {}", crate::b64::url(&packed)), "one way to write it");
+        }
         let _ = payment::accepts(Some(&text), names::SESSION);
         let _ = (receipt::read(&text), PaymentRequired::read(&text), x402::read_signature(&text));
         let _ = (x402::read_signature_v1(&text), SettleResponse::read(&text), x402::read_network(&text));
@@ -164,9 +203,52 @@ fn coupon() -> Coupon {
 }
 
 #[test]
-fn a_payment_after_the_first_takes_less_than_a_seventh_of_an_x402_voucher() {
-    let header = format!("authorization: {}\r\n", payment::compact(&coupon()));
-    assert!(header.len() <= 240, "{}", header.len());
+fn a_payment_after_the_first_takes_at_most_112_bytes() {
+    let usual = payment::compact(&coupon());
+    let worst = Coupon { index: u32::MAX, units: WINDOW, turn: u32::MAX, ..coupon() };
+    let worst = payment::compact(&worst);
+    let line = format!("authorization: {usual}\r\n");
+    println!("a paid request: {} bytes of header, {} with its name; at most {}", usual.len(), line.len(), worst.len());
+    assert_eq!((usual.len(), line.len(), worst.len()), (99, 116, 108));
+}
+
+#[test]
+fn a_packed_coupon_cut_short_lengthened_or_with_padded_numbers_is_refused() {
+    let bearer = Bearer { holder: Digest([4; 32]), expires: Time::from_millis(5) };
+    let read = |bytes: &[u8]| payment::read_credential(&format!("Payment {}", crate::b64::url(bytes)));
+    for value in [payment::compact(&coupon()), payment::token(&coupon(), &bearer)] {
+        let good = crate::b64::read_url(value.strip_prefix("Payment ").unwrap()).unwrap();
+        assert!(read(&good).is_ok());
+        for end in 0..good.len() {
+            assert!(read(&good[..end]).is_err(), "{end}");
+        }
+        assert_eq!(read(&[&good[..], &[0]].concat()), Err(Unreadable::Syntax));
+    }
+    let small = Coupon { index: 5, ..coupon() };
+    let mut padded = crate::b64::read_url(payment::compact(&small).strip_prefix("Payment ").unwrap()).unwrap();
+    padded[0] |= 1 << 4;
+    padded.insert(padded.len() - 1, 0);
+    assert_eq!(read(&padded), Err(Unreadable::Syntax));
+}
+
+#[test]
+fn a_receipt_for_what_was_given_back_does_not_say_success() {
+    let ack = Ack { index: 3, charged: 0, turn: 1, response: Digest([0; 32]), mac: Mac([0; 16]) };
+    let told = |ack: &Ack, micros: u64| -> serde_json::Value {
+        let full =
+            receipt::full(SessionName([3; 16]), ack, Currency::XTS.micros(micros).unwrap(), Time::from_millis(0));
+        serde_json::from_slice(&crate::b64::read_url(&full).unwrap()).unwrap()
+    };
+    let nothing = told(&ack, 0);
+    assert_eq!(
+        (&nothing["status"], &nothing["amount"], &nothing["currency"]),
+        (&"not-charged".into(), &"0".into(), &"XTS".into())
+    );
+    let some = told(&Ack { charged: 2, ..ack }, 200);
+    assert_eq!((&some["status"], &some["amount"]), (&"success".into(), &"200".into()));
+    let response = SettleResponse::settled(NetworkId([0; 16]), SessionName([3; 16]), &ack, 0);
+    assert_eq!((response.success, response.amount.as_deref()), (false, Some("0")));
+    assert_eq!(response.error_reason.as_deref(), Some(x402::NOTHING_CHARGED));
 }
 
 #[test]

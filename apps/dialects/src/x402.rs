@@ -1,12 +1,13 @@
 //! x402: version 2 in three headers, version 1 in a body and two headers.
 //!
 //! The scheme is `batch-settlement`: many payments, settled together later. The payload is the same
-//! coupon. `extra` carries the quote, and its `id`, which a version 2 client repeats in `accepted`;
-//! a version 1 client repeats only scheme and network, and the coupon is checked against today's
-//! price.
+//! coupon. `extra` carries the quote, and an `id` bound to all of the requirements and to the host
+//! that asks ([`PaymentRequirements::is_of`]); a version 2 client repeats them in `accepted`. A
+//! version 1 client repeats only scheme and network, and the coupon is checked against today's price.
 
 use farthing_core::id::{NetworkId, PeerId};
 use farthing_core::time::Time;
+use farthing_core::wire;
 use farthing_coupon::micro::{Ack, Coupon, SessionName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,6 +21,8 @@ use crate::{Unreadable, b64, receipt};
 pub const SCHEME: &str = "batch-settlement";
 /// What a network's name begins with.
 pub const NETWORK_PREFIX: &str = "farthing:";
+/// The reason given where a payment was taken and given back.
+pub const NOTHING_CHARGED: &str = "nothing_charged";
 /// The most ways to pay that are read.
 const ACCEPTS_MAX: usize = 16;
 
@@ -197,18 +200,47 @@ struct Acked {
 }
 
 impl PaymentRequirements {
-    /// The way to pay a quote.
+    /// The way to pay a quote of a host, named as `realm` is in the `Payment` scheme.
     #[must_use]
-    pub fn new(key: &ChallengeKey, quote: &Quote, now: Time) -> Self {
-        Self {
+    pub fn new(key: &ChallengeKey, quote: &Quote, now: Time, realm: &str) -> Self {
+        let mut wants = Self {
             scheme: SCHEME.to_owned(),
             network: network_name(quote.network),
             asset: quote.coupon.currency().code().to_owned(),
             amount: micros_of(quote),
             pay_to: quote.seller.to_string(),
             max_timeout_seconds: quote.expires.since(now).as_millis().div_ceil(1_000).max(1),
-            extra: extra(key, quote),
-        }
+            extra: Value::Null,
+        };
+        let expires = quote.expires.as_millis() / 1_000;
+        let extra = Extra { details: Details::of(quote), expires, id: wants.id(key, quote, realm) };
+        wants.extra = serde_json::to_value(extra).unwrap_or_default();
+        wants
+    }
+
+    /// Whether they are that key's own word for that host, unchanged.
+    #[must_use]
+    pub fn is_of(&self, key: &ChallengeKey, realm: &str) -> bool {
+        self.quote().is_ok_and(|(quote, id)| self.with_slots(&quote, realm, |slots| key.knows(slots, &id)))
+    }
+
+    fn id(&self, key: &ChallengeKey, quote: &Quote, realm: &str) -> String {
+        self.with_slots(quote, realm, |slots| key.id(slots))
+    }
+
+    /// All that the id is bound to.
+    fn with_slots<T>(&self, quote: &Quote, realm: &str, with: impl FnOnce(&[&[u8]]) -> T) -> T {
+        with(&[
+            b"x402",
+            realm.as_bytes(),
+            self.scheme.as_bytes(),
+            self.network.as_bytes(),
+            self.asset.as_bytes(),
+            self.amount.as_bytes(),
+            self.pay_to.as_bytes(),
+            &self.max_timeout_seconds.to_be_bytes(),
+            &wire::encode(quote),
+        ])
     }
 
     /// The quote in it, and its id.
@@ -221,10 +253,9 @@ impl PaymentRequirements {
 }
 
 impl PaymentRequirementsV1 {
-    /// The way to pay a quote for the resource at an address.
+    /// The same in version 1, for the resource at an address.
     #[must_use]
-    pub fn new(key: &ChallengeKey, quote: &Quote, now: Time, resource: &str) -> Self {
-        let v2 = PaymentRequirements::new(key, quote, now);
+    pub fn new(v2: PaymentRequirements, resource: &str) -> Self {
         Self {
             scheme: v2.scheme,
             network: v2.network,
@@ -246,11 +277,6 @@ impl PaymentRequirementsV1 {
     pub fn quote(&self) -> Result<(Quote, String), Unreadable> {
         read_quote(&self.scheme, &self.network, &self.pay_to, &self.asset, &self.max_amount_required, &self.extra)
     }
-}
-
-fn extra(key: &ChallengeKey, quote: &Quote) -> Value {
-    let extra = Extra { details: Details::of(quote), expires: quote.expires.as_millis() / 1_000, id: key.id(quote) };
-    serde_json::to_value(extra).unwrap_or_default()
 }
 
 fn read_quote(
@@ -347,7 +373,8 @@ pub fn read_signature(value: &str) -> Result<Credential, Unreadable> {
         return Err(Unreadable::Foreign);
     }
     let coupon = read_payload(&read.payload)?;
-    Ok(Credential { coupon, form: Form::X402V2(Box::new(read.accepted.quote()?)) })
+    read.accepted.quote()?;
+    Ok(Credential { coupon, bearer: None, form: Form::X402V2(Box::new(read.accepted)) })
 }
 
 /// Reads `X-PAYMENT`.
@@ -360,16 +387,18 @@ pub fn read_signature_v1(value: &str) -> Result<Credential, Unreadable> {
         return Err(Unreadable::Foreign);
     }
     read_network(&read.network)?;
-    Ok(Credential { coupon: read_payload(&read.payload)?, form: Form::X402V1 })
+    Ok(Credential { coupon: read_payload(&read.payload)?, bearer: None, form: Form::X402V1 })
 }
 
 impl SettleResponse {
-    /// What became of a payment; `amount` in millionths.
+    /// What became of a payment; `amount` in millionths. Of a payment that was given back nothing was
+    /// settled.
     #[must_use]
     pub fn settled(network: NetworkId, session: SessionName, ack: &Ack, amount: u64) -> Self {
+        let charged = ack.charged > 0;
         Self {
-            success: true,
-            error_reason: None,
+            success: charged,
+            error_reason: (!charged).then(|| NOTHING_CHARGED.to_owned()),
             payer: None,
             transaction: receipt::reference(session, ack.index),
             network: network_name(network),

@@ -114,8 +114,8 @@ impl Gate {
         };
         match self.take(&credential, &Asked { price, request, parts: &parts }).await? {
             Ok(Taken::Fresh(payment)) => Ok(self.serve_paid(payment, price, request, credential, parts, body).await),
-            Ok(Taken::Again(stored, ack)) => {
-                let (network, unit) = (self.counter.network(), tariff.coupon.as_micros());
+            Ok(Taken::Again(stored, ack, unit)) => {
+                let network = self.counter.network();
                 Ok(again(&stored, &credential.form, credential.coupon.session, ack.as_ref(), network, unit))
             }
             Err(why) => {
@@ -142,7 +142,7 @@ impl Gate {
         ToTheEnd::new(async move {
             let quote = match &credential.form {
                 Form::Full(challenge) => challenge.quote().ok(),
-                Form::X402V2(accepted) => Some(accepted.0.clone()),
+                Form::X402V2(accepted) => accepted.quote().ok().map(|(quote, _)| quote),
                 Form::Compact | Form::X402V1 => None,
             };
             let quote = quote.unwrap_or_else(|| Quote { coupon: payment.unit, ..gate.quote(price, request) });
@@ -174,15 +174,7 @@ impl Gate {
         credential: &Credential,
         asked: &Asked<'_>,
     ) -> Result<Result<Taken, Denied>, Box<PaymentProblem>> {
-        let quoted = match &credential.form {
-            Form::Full(challenge) => {
-                let bad =
-                    |_| PaymentProblem::new(problem::INVALID_CHALLENGE, "the challenge does not read: take a new one");
-                Some(self.own(challenge.quote().map_err(bad)?, &challenge.id, asked)?)
-            }
-            Form::X402V2(accepted) => Some(self.own(accepted.0.clone(), &accepted.1, asked)?),
-            Form::Compact | Form::X402V1 => None,
-        };
+        let quoted = self.quoted(&credential.form, asked)?;
         let paid = credential.coupon.units;
         let units = |session: &Session| {
             let asked_for = match &quoted {
@@ -194,26 +186,39 @@ impl Gate {
             // A part of what may be used up is enough to begin with.
             Ok(if asked.price.kind == UnitKind::Request { most } else { paid.clamp(1, most) })
         };
-        let purpose = Purpose { request: &asked.request, key: idempotency_key(&asked.parts.headers)? };
+        let key = idempotency_key(&asked.parts.headers)?;
+        let purpose = Purpose { request: &asked.request, key, bearer: credential.bearer };
         self.book.take(&credential.coupon, purpose, units).await.map_err(|why| unavailable(why).into())
     }
 
-    /// A quote that is this gateway's own word, about this very request, and still holds.
-    fn own(&self, quote: Quote, id: &str, asked: &Asked<'_>) -> Result<Quote, Box<PaymentProblem>> {
-        let problem = if !self.key.knows(&quote, id)
-            || quote.request != asked.request
-            || quote.seller != self.counter.me()
-        {
-            PaymentProblem::new(
-                problem::INVALID_CHALLENGE,
-                "the challenge is not this gateway's, was changed, or is for another request: take a new one; nothing was taken",
-            )
-        } else if self.clock.now() >= quote.expires {
-            PaymentProblem::new(problem::EXPIRED, "the challenge has expired: take a new one; nothing was taken")
-        } else {
-            return Ok(quote);
+    /// The quote that a payment names, if it names one: this gateway's own word, said under the name
+    /// by which it is asked now, about this very request, and still good.
+    fn quoted(&self, form: &Form, asked: &Asked<'_>) -> Result<Option<Quote>, Box<PaymentProblem>> {
+        let realm = host(&asked.parts.headers);
+        let (quote, id, is_ours) = match form {
+            Form::Full(challenge) => {
+                let is_ours = challenge.realm == realm && challenge.is_of(&self.key);
+                (challenge.quote(), challenge.id.clone(), is_ours)
+            }
+            Form::X402V2(accepted) => {
+                let (quote, id) = accepted.quote().map_or_else(|why| (Err(why), String::new()), |(q, id)| (Ok(q), id));
+                (quote, id, accepted.is_of(&self.key, &realm))
+            }
+            Form::Compact | Form::X402V1 => return Ok(None),
         };
-        Err(PaymentProblem { challenge: Some(id.to_owned()), ..problem }.into())
+        let problem = match quote {
+            Ok(quote) if is_ours && quote.request == asked.request && quote.seller == self.counter.me() => {
+                if self.clock.now() < quote.expires {
+                    return Ok(Some(quote));
+                }
+                PaymentProblem::new(problem::EXPIRED, "the challenge has expired: take a new one; nothing was taken")
+            }
+            _ => PaymentProblem::new(
+                problem::INVALID_CHALLENGE,
+                "the challenge is not this gateway's, was changed, or is for another request or host: take a new one; nothing was taken",
+            ),
+        };
+        Err(PaymentProblem { challenge: Some(id), ..problem }.into())
     }
 
     /// A refusal that says what it costs and how to pay, in every dialect.
@@ -223,7 +228,8 @@ impl Gate {
         let now = self.clock.now();
         let host = host(&asked.parts.headers);
         let url = format!("{}://{host}{}", self.scheme, asked.parts.uri.path());
-        let v1 = x402::PaymentRequirementsV1::new(&self.key, &quote, now, &url);
+        let v2 = x402::PaymentRequirements::new(&self.key, &quote, now, &host);
+        let v1 = x402::PaymentRequirementsV1::new(v2.clone(), &url);
         let mut body = serde_json::to_value(&problem).unwrap_or_default();
         if let Some(members) = body.as_object_mut() {
             members.insert("x402Version".into(), 1.into());
@@ -242,7 +248,7 @@ impl Gate {
                 headers.append(WWW_AUTHENTICATE, value);
             }
         }
-        let v2 = x402::PaymentRequired::new(x402::PaymentRequirements::new(&self.key, &quote, now), &url);
+        let v2 = x402::PaymentRequired::new(v2, &url);
         if let Ok(value) = HeaderValue::try_from(v2.header()) {
             headers.insert(HeaderName::from_static(names::PAYMENT_REQUIRED), value);
         }

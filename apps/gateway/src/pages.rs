@@ -168,7 +168,8 @@ async fn pay_more(
     let unpaid = || {
         PaymentProblem::new(problem::PAYMENT_REQUIRED, "send a coupon in Authorization, of as many units as you like")
     };
-    let coupon = found.map_err(|why| Box::new(refuse::unreadable(why)))?.ok_or_else(|| Box::new(unpaid()))?.coupon;
+    let found = found.map_err(|why| Box::new(refuse::unreadable(why)))?.ok_or_else(|| Box::new(unpaid()))?;
+    let credential::Credential { coupon, bearer, .. } = found;
     let over = || PaymentProblem::new(problem::SESSION_CLOSED, "no such answer is running; nothing was taken");
     let meter = gate.streams.running(name).ok_or_else(|| Box::new(over()))?;
     if meter.session != coupon.session {
@@ -178,7 +179,7 @@ async fn pay_more(
         )
         .into());
     }
-    let purpose = Purpose { request: &digest, key: None };
+    let purpose = Purpose { request: &digest, key: None, bearer };
     let taken =
         gate.book.take(&coupon, purpose, |_| Ok(coupon.units)).await.map_err(|why| Box::new(unavailable(why)))?;
     let payment = match taken {

@@ -190,6 +190,25 @@ impl Coupon {
     }
 }
 
+/// What the coupon of a token carries beside what every coupon does: see [`TokenTerms`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bearer {
+    /// As in [`TokenTerms`].
+    pub holder: Digest,
+    /// As in [`TokenTerms`].
+    pub expires: Time,
+}
+
+impl Coupon {
+    /// The same for a token, in the words of its bearer.
+    #[must_use]
+    pub const fn token_about(&self, order: Digest, bearer: Bearer) -> TokenPay {
+        let Self { index, units, turn, word, mac, .. } = *self;
+        let Bearer { holder, expires } = bearer;
+        TokenPay { terms: TokenTerms { index, units, holder, expires }, turn, word, order, mac }
+    }
+}
+
 /// M-2, seller to buyer, beside the product: so much of the payment was used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
 pub struct Ack {
@@ -350,6 +369,13 @@ pub struct TokenPay {
 }
 
 impl TokenPay {
+    /// The token as a header carries it: the order is the request itself, which the payee sees.
+    #[must_use]
+    pub fn coupon(&self, chain: ChainId) -> (Coupon, Bearer) {
+        let TokenTerms { holder, expires, .. } = self.terms;
+        (self.pay().coupon(chain), Bearer { holder, expires })
+    }
+
     /// As a payment in the session that the token was drawn on.
     pub(crate) const fn pay(&self) -> Pay {
         let TokenTerms { index, units, .. } = self.terms;

@@ -249,7 +249,7 @@ impl Shop {
     fn demand(&self, digest: &[u8; 32], problem: Option<PaymentProblem>) -> Response {
         let quote = self.quote(digest);
         let challenge = Challenge::new(&self.challenges, &quote, "shop", SESSION).header();
-        let accepts = PaymentRequirements::new(&self.challenges, &quote, now());
+        let accepts = PaymentRequirements::new(&self.challenges, &quote, now(), "shop");
         let problem = problem.unwrap_or_else(|| PaymentProblem::new(problem::PAYMENT_REQUIRED, "pay first"));
         let mut response = refuse(&problem);
         response.headers_mut().insert("www-authenticate", challenge.parse().unwrap());
@@ -316,7 +316,7 @@ impl Shop {
         let session = credential.coupon.session;
         let (name, value) = match credential.form {
             Form::Compact => (PAYMENT_RECEIPT, receipt::compact(&ack)),
-            Form::Full(_) => (PAYMENT_RECEIPT, receipt::full(session, &ack, now())),
+            Form::Full(_) => (PAYMENT_RECEIPT, receipt::full(session, &ack, micros(UNIT * u64::from(ack.charged)), now())),
             Form::X402V2(_) | Form::X402V1 => {
                 (PAYMENT_RESPONSE, SettleResponse::settled(NETWORK, session, &ack, UNIT).header())
             }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use farthing_core::amount::Amount;
 use farthing_core::id::OrderId;
 use farthing_core::wire;
-use farthing_coupon::micro::{Ack, Coupon, LogEntry, Seen, SessionName, Tip};
+use farthing_coupon::micro::{Ack, Bearer, Coupon, LogEntry, Seen, SessionName, Tip};
 use farthing_coupon::secret::Digest;
 use farthing_coupon::session::{PayError, Session};
 use farthing_driver::{Clock, DriverHandle, NoReply};
@@ -77,8 +77,8 @@ pub enum Taken {
     /// It was taken: serve the request, once.
     Fresh(Payment),
     /// It was answered before, or its idempotency key was. In the second case the acknowledgement
-    /// gives this payment back.
-    Again(Arc<Stored>, Option<Ack>),
+    /// gives this payment back. The amount is what one unit is worth.
+    Again(Arc<Stored>, Option<Ack>, Amount),
 }
 
 /// Why a coupon was not taken.
@@ -107,6 +107,8 @@ pub struct Purpose<'a> {
     pub request: &'a [u8; 32],
     /// Its idempotency key, hashed.
     pub key: Option<[u8; 32]>,
+    /// Who spends it, where it is a broker's token.
+    pub bearer: Option<Bearer>,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

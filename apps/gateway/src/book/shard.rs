@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use farthing_core::time::Time;
 use farthing_core::wire;
-use farthing_coupon::micro::{Ack, Coupon, LogEntry, Pay, SessionName, micro_order};
+use farthing_coupon::micro::{Ack, Bearer, Coupon, LogEntry, Pay, SessionName, micro_order};
 use farthing_coupon::secret::Digest;
-use farthing_coupon::session::{PayError, Session};
+use farthing_coupon::session::{Accepted, PayError, Session};
 
 use super::answers::Answers;
 use super::journal::Journal;
@@ -88,9 +88,9 @@ impl Shard {
             && slot.entry == pay.entry()
             && !slot.is_past(pay.turn)
         {
-            made_here(now, &entry.session, &pay)?;
+            made_here(now, &entry.session, coupon, &pay, purpose.bearer)?;
             return match &slot.answer {
-                Some(answer) => Ok(old(Taken::Again(answer.clone(), None))),
+                Some(answer) => Ok(old(Taken::Again(answer.clone(), None, entry.session.unit()))),
                 None => Err(Denied::InProgress),
             };
         }
@@ -105,7 +105,7 @@ impl Shard {
             Some((true, Some(_))) | None => {}
         }
         let price = units(&entry.session)?;
-        let taken = match entry.session.accept(now, &pay, price) {
+        let taken = match accept(&mut entry.session, now, coupon, &pay, purpose.bearer, price) {
             Ok(taken) => taken,
             Err(why) => return Err(Denied::Pay(why, unused(&entry.session, &pay, why))),
         };
@@ -114,7 +114,7 @@ impl Shard {
         let what = match before {
             Some((_, Some(answer))) => {
                 entry.session.give_back(&taken.entry, 0);
-                Taken::Again(answer, Some(entry.session.ack(&taken.entry, 0, NOTHING)))
+                Taken::Again(answer, Some(entry.session.ack(&taken.entry, 0, NOTHING)), unit)
             }
             _ => {
                 entry.busy += 1;
@@ -152,9 +152,30 @@ impl Shard {
     }
 }
 
-/// Whether a payment was made by who holds the session's key: a trial on a copy tells.
-fn made_here(now: Time, session: &Session, pay: &Pay) -> Result<(), Denied> {
-    match session.clone().accept(now, pay, pay.units) {
+/// Takes a payment, or the token of a bearer.
+fn accept(
+    session: &mut Session,
+    now: Time,
+    coupon: &Coupon,
+    pay: &Pay,
+    bearer: Option<Bearer>,
+    price: u32,
+) -> Result<Accepted, PayError> {
+    match bearer {
+        None => session.accept(now, pay, price),
+        Some(bearer) => session.accept_token(now, &coupon.token_about(pay.order, bearer), price),
+    }
+}
+
+/// Whether a payment was made by who holds the session's key, or the token's: a trial on a copy tells.
+fn made_here(
+    now: Time,
+    session: &Session,
+    coupon: &Coupon,
+    pay: &Pay,
+    bearer: Option<Bearer>,
+) -> Result<(), Denied> {
+    match accept(&mut session.clone(), now, coupon, pay, bearer, pay.units) {
         Err(why @ (PayError::Unbound | PayError::Range { .. })) => Err(Denied::Pay(why, None)),
         _ => Ok(()),
     }

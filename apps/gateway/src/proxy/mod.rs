@@ -12,6 +12,7 @@ use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use bytes::Bytes;
+use farthing_core::amount::Amount;
 use farthing_core::refusal::{Fault, Money, Remedy};
 use farthing_coupon::micro::{Ack, SessionName};
 use farthing_dialects::credential::Form;
@@ -262,24 +263,25 @@ fn name_stream(headers: &mut HeaderMap, name: &str) {
 /// Puts the receipt on an answer, in the words in which the payment came.
 fn receipted(headers: &mut HeaderMap, paid: &Paid, ack: &Ack) {
     let Payment { session, unit, .. } = paid.payment;
-    let micros = unit.as_micros().saturating_mul(u64::from(ack.charged));
-    receipt_for(headers, &paid.form, session, ack, paid.quote.network, micros);
+    receipt_for(headers, &paid.form, session, ack, paid.quote.network, unit);
 }
 
-/// The same, for an answer that is given again.
+/// The same, for an answer that is given again. `unit` is what a coupon of the session is worth.
 pub(crate) fn receipt_for(
     headers: &mut HeaderMap,
     form: &Form,
     session: SessionName,
     ack: &Ack,
     network: farthing_core::id::NetworkId,
-    micros: u64,
+    unit: Amount,
 ) {
-    let settled = || x402::SettleResponse::settled(network, session, ack, micros).header();
+    // A session's worth of coupons is an amount, and a payment is a part of it.
+    let charged = unit.checked_mul(u64::from(ack.charged)).unwrap_or(unit.currency().zero());
+    let settled = || x402::SettleResponse::settled(network, session, ack, charged.as_micros()).header();
     let now = farthing_driver::Clock::now(&farthing_driver::SystemClock);
     let (name, value) = match form {
         Form::Compact => (names::PAYMENT_RECEIPT, receipt::compact(ack)),
-        Form::Full(_) => (names::PAYMENT_RECEIPT, receipt::full(session, ack, now)),
+        Form::Full(_) => (names::PAYMENT_RECEIPT, receipt::full(session, ack, charged, now)),
         Form::X402V2(_) => (names::PAYMENT_RESPONSE, settled()),
         Form::X402V1 => (names::X_PAYMENT_RESPONSE, settled()),
     };
@@ -295,7 +297,7 @@ pub(crate) fn again(
     session: SessionName,
     ack: Option<&Ack>,
     network: farthing_core::id::NetworkId,
-    unit: u64,
+    unit: Amount,
 ) -> Answer {
     let Some(body) = &stored.body else {
         let problem = PaymentProblem::new(
@@ -309,8 +311,7 @@ pub(crate) fn again(
     let mut answer = respond(stored.status, stored.headers.clone(), Body::from(body.clone()));
     answer.headers_mut().insert(names::REPEATED, HeaderValue::from_static("true"));
     if let Some(ack) = ack.or(stored.acks.first()) {
-        let micros = unit.saturating_mul(u64::from(ack.charged));
-        receipt_for(answer.headers_mut(), form, session, ack, network, micros);
+        receipt_for(answer.headers_mut(), form, session, ack, network, unit);
     }
     answer
 }

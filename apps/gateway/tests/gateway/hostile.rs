@@ -128,7 +128,7 @@ async fn gateway_refuses_a_challenge_that_was_changed_forged_expired_or_is_for_a
         let answer = pay(bad, "/other", &coupon).await;
         assert!(answer.is(problem::INVALID_CHALLENGE) && answer.status == 402);
     }
-    let wanted = x402::PaymentRequirements::new(&ChallengeKey::derive(&[0; 32]), &cheap, crate::town::NOW);
+    let wanted = x402::PaymentRequirements::new(&ChallengeKey::derive(&[0; 32]), &cheap, crate::town::NOW, "host");
     let request = town.http.get(town.url("/other")).header(names::PAYMENT_SIGNATURE, x402::signature(&wanted, &coupon));
     assert!(read_problem(request.send().await.unwrap()).await.is(problem::INVALID_CHALLENGE));
     // A cheap resource's challenge at a dear one.
