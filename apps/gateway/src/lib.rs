@@ -1,8 +1,8 @@
 //! The gateway: a reverse proxy that is paid for every request, byte or second.
 //!
-//! In front of any HTTP service it says what a request costs ([`prices`]), in every dialect that
-//! [`farthing_dialects`] writes, takes one coupon for it ([`book`]), passes it on, and gives the
-//! payment back where the service fails. Sessions are opened once by 3KP with the bank's consent and
+//! In front of any HTTP service, or of a folder of files, it says what a request costs ([`prices`]),
+//! in every dialect that [`farthing_dialects`] writes, takes one coupon for it ([`book`]), passes it
+//! on, and gives the payment back where the service fails. Sessions are opened once by 3KP with the bank's consent and
 //! cleared in parts ([`clearing`]); in between the bank is not asked.
 //!
 //! What can be lost: with [`Durability::Each`] nothing; with [`Durability::Every`] what is taken in
@@ -17,6 +17,7 @@ mod counter;
 mod gate;
 mod guests;
 mod listing;
+mod local;
 mod pages;
 pub mod prices;
 mod proxy;
@@ -26,8 +27,11 @@ mod running;
 mod to_the_end;
 
 pub use listing::Listed;
-pub use proxy::{BadUpstream, STREAMS_MAX, StreamLimits, TOP_UPS_MAX, Upstream, UpstreamError};
+pub use local::BadFolder;
+pub use proxy::{
+    BadBehind, BadUpstream, Behind, STREAMS_MAX, StreamLimits, TOP_UPS_MAX, UPGRADED_MAX, Upstream, UpstreamError,
+};
 pub use running::{
-    BODY_BYTES_MAX, Bank, Config, Control, Durability, Gateway, Keys, PriceSource, QUOTE_LIFE, StartError,
-    UPSTREAM_TIME, limits, records_in,
+    ALL_BODY_BYTES_MAX, BODY_BYTES_MAX, Bank, Config, Control, Durability, Gateway, Keys, PriceSource, QUOTE_LIFE,
+    StartError, UPSTREAM_TIME, limits, records_in,
 };

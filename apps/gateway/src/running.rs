@@ -31,7 +31,7 @@ use crate::guests::Guests;
 use crate::listing::{Announcer, Listed};
 use crate::pages;
 use crate::prices::{self, PriceError, Prices, Tariff};
-use crate::proxy::{Proxy, StreamLimits, Streams, Upstream};
+use crate::proxy::{BadBehind, Behind, Carriers, Proxy, Source, StreamLimits, Streams};
 use crate::report::tables;
 
 /// How long a quote holds.
@@ -43,6 +43,8 @@ const OWN_TIME: Duration = Duration::from_secs(5);
 /// The longest body of a request. It is read whole before a payment is taken for it, since the
 /// payment is bound to it.
 pub const BODY_BYTES_MAX: usize = 16 << 20;
+/// The bodies of all requests at once, together: what strangers can make the gateway hold.
+pub const ALL_BODY_BYTES_MAX: usize = 256 << 20;
 /// How often the price file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How often purchases without an answer are asked about again, and old ones forgotten.
@@ -114,8 +116,8 @@ pub struct Bank {
 
 /// How a gateway runs.
 pub struct Config {
-    /// The service behind it, such as `http://127.0.0.1:8000` or `https://host#sha256=…`.
-    pub upstream: String,
+    /// What it charges for.
+    pub behind: Behind,
     /// Where to listen, and how connections are protected.
     pub listen: SocketAddr,
     /// How connections are protected.
@@ -149,9 +151,9 @@ pub struct Config {
 impl Config {
     /// The usual settings.
     #[must_use]
-    pub fn new(upstream: String, listen: SocketAddr, home: PathBuf, prices: PriceSource) -> Self {
+    pub fn new(behind: impl Into<Behind>, listen: SocketAddr, home: PathBuf, prices: PriceSource) -> Self {
         Self {
-            upstream,
+            behind: behind.into(),
             listen,
             tls: Tls::PlainLoopbackOnly,
             limits: limits(),
@@ -174,6 +176,12 @@ impl Config {
         self.patience = patience;
         self.limits.request_time = patience.saturating_add(OWN_TIME);
     }
+
+    /// Takes bodies of requests up to so many bytes.
+    pub fn take_bodies(&mut self, bytes: usize) {
+        self.limits.body_bytes = bytes;
+        self.limits.all_body_bytes = ALL_BODY_BYTES_MAX.max(bytes);
+    }
 }
 
 /// What strangers may use up of a gateway: more than of a bank, since they pay.
@@ -188,6 +196,10 @@ pub fn limits() -> Limits {
         rate_per_address: RATE,
         burst_per_address: RATE,
         body_bytes: BODY_BYTES_MAX,
+        all_body_bytes: ALL_BODY_BYTES_MAX,
+        // The gateway itself refuses half of that, in words.
+        header_bytes: 2 * pages::HEAD_BYTES_MAX as u32,
+        headers: 2 * pages::HEADERS_MAX,
         ..Limits::default()
     }
 }
@@ -195,9 +207,9 @@ pub fn limits() -> Limits {
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The service's address is none.
+    /// The service's address is none, or the folder.
     #[error(transparent)]
-    Upstream(#[from] crate::BadUpstream),
+    Behind(#[from] BadBehind),
     /// The prices make no sense.
     #[error(transparent)]
     Prices(#[from] PriceError),
@@ -236,6 +248,8 @@ pub struct Gateway {
     handle: DriverHandle,
     durability: Durability,
     source: PriceSource,
+    /// Nothing stands behind it.
+    is_alone: bool,
     currency: Currency,
     announcer: Option<Announcer>,
     repriced: Arc<Notify>,
@@ -251,7 +265,9 @@ impl Gateway {
             PriceSource::Fixed(tariff) => tariff.clone(),
             PriceSource::File(path) => prices::read(path, bank.currency)?,
         };
-        let upstream = Upstream::new(&config.upstream, config.patience)?;
+        let is_alone = config.behind == Behind::Nothing;
+        answered(&tariff, is_alone)?;
+        let source = Source::open(&config.behind, config.patience)?;
         make_folder(&config.home).map_err(StartError::Folder)?;
         let store = SqliteStore::open(records_in(&config.home), &tables(), &SqliteOptions { max_bytes: None })?;
         let driver =
@@ -272,7 +288,9 @@ impl Gateway {
         let streams = Arc::new(Streams::default());
         let clear = Arc::new(Notify::new());
         let proxy = Proxy {
-            upstream,
+            source,
+            patience: config.patience,
+            carriers: Carriers::default(),
             book: Arc::clone(&book),
             streams: Arc::clone(&streams),
             limits: config.streams,
@@ -326,6 +344,7 @@ impl Gateway {
             handle,
             durability: config.durability,
             source: config.prices,
+            is_alone,
             currency: bank.currency,
             announcer,
             repriced,
@@ -365,6 +384,7 @@ impl Gateway {
             gate: Arc::clone(&self.gate),
             clearer: Arc::clone(&self.clearer),
             source: self.source.clone(),
+            is_alone: self.is_alone,
             currency: self.currency,
             repriced: Arc::clone(&self.repriced),
         }
@@ -401,6 +421,7 @@ impl Gateway {
         let gone = CancellationToken::new();
         let announcing = self.announcer.map(|announcer| tokio::spawn(announcer.run(gone.clone().cancelled_owned())));
         self.server.serve(pages::router(Arc::clone(&self.gate)), stop).await;
+        self.gate.proxy.carriers.stop().await;
         gone.cancel();
         if let Some(announcing) = announcing {
             let _ = announcing.await;
@@ -423,6 +444,8 @@ pub struct Control {
     gate: Arc<Gate>,
     clearer: Arc<Clearer>,
     source: PriceSource,
+    /// Nothing stands behind it.
+    is_alone: bool,
     currency: Currency,
     repriced: Arc<Notify>,
 }
@@ -435,6 +458,7 @@ impl Control {
     pub async fn reload(&self) -> Result<(), StartError> {
         let PriceSource::File(path) = &self.source else { return Ok(()) };
         let tariff = prices::read(path, self.currency)?;
+        answered(&tariff, self.is_alone)?;
         self.gate.counter.sell((tariff.coupon, words(&tariff))).await?;
         self.gate.guests.forget();
         self.gate.prices.change(tariff);
@@ -489,6 +513,17 @@ impl Control {
 
 fn modified(path: &Path) -> Option<SystemTime> {
     std::fs::metadata(path).and_then(|data| data.modified()).ok()
+}
+
+/// Where nothing stands behind a gateway, every route must have an answer of its own.
+fn answered(tariff: &Tariff, is_alone: bool) -> Result<(), PriceError> {
+    match tariff.routes.iter().find(|route| is_alone && route.answer.is_none()) {
+        None => Ok(()),
+        Some(route) => Err(PriceError::Senseless {
+            place: format!("route {}", route.pattern.as_str()),
+            why: "nothing answers it: write answer = \"…\", or name a service or a folder to serve".into(),
+        }),
+    }
 }
 
 fn words(tariff: &Tariff) -> String {

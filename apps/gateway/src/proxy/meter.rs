@@ -1,9 +1,10 @@
 //! What a running answer has used of what was paid for it, and the wait for more.
 
+use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use farthing_coupon::micro::{LogEntry, SessionName};
+use farthing_coupon::micro::{Ack, LogEntry, SessionName};
 use farthing_dialects::quote::{Quote, UnitKind};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -12,6 +13,8 @@ use crate::book::lock;
 
 /// The most payments for one answer.
 pub const TOP_UPS_MAX: usize = 4_096;
+/// The most receipts that one payment for a running answer is answered with: the latest ones.
+const ACKS_AT_ONCE: usize = 16;
 
 /// Counts a running answer.
 #[derive(Debug)]
@@ -24,12 +27,19 @@ pub(crate) struct Meter {
 
 #[derive(Debug)]
 struct State {
-    payments: Vec<LogEntry>,
+    /// Those that are not acknowledged yet, the oldest first.
+    payments: VecDeque<LogEntry>,
+    /// Those that were used up, and the seller's word on them.
+    done: Vec<(LogEntry, Ack)>,
+    /// Units of all payments, and of those done.
     units: u32,
+    done_units: u32,
     bytes: u64,
     /// How long it has run, pauses left out, up to `running`.
     ran: Duration,
     running: Option<Instant>,
+    /// Whether it waits for money.
+    waits: bool,
     ended: bool,
 }
 
@@ -45,24 +55,32 @@ pub(crate) struct Over;
 impl Meter {
     pub(crate) fn new(quote: Quote, session: SessionName, first: LogEntry) -> Self {
         let state = State {
-            payments: vec![first],
+            payments: VecDeque::from([first]),
+            done: Vec::new(),
             units: first.units,
+            done_units: 0,
             bytes: 0,
             ran: Duration::ZERO,
             running: None,
+            waits: false,
             ended: false,
         };
         Self { quote, session, state: Mutex::new(state), changed: Notify::new() }
     }
 
+    /// What it is charged by.
+    pub(crate) const fn quote(&self) -> &Quote {
+        &self.quote
+    }
+
     /// More was paid.
     pub(crate) fn add(&self, entry: LogEntry) -> Result<(), Over> {
         let mut state = lock(&self.state);
-        if state.ended || state.payments.len() >= TOP_UPS_MAX {
+        if state.ended || state.done.len() + state.payments.len() >= TOP_UPS_MAX {
             return Err(Over);
         }
         state.units = state.units.saturating_add(entry.units);
-        state.payments.push(entry);
+        state.payments.push_back(entry);
         drop(state);
         self.changed.notify_waiters();
         Ok(())
@@ -98,6 +116,7 @@ impl Meter {
     /// The answer runs from now on.
     pub(crate) fn run(&self) {
         let mut state = lock(&self.state);
+        state.waits = false;
         state.running.get_or_insert_with(Instant::now);
     }
 
@@ -118,24 +137,66 @@ impl Meter {
         }
     }
 
-    /// Ends it: how much of each payment was used. `free` gives everything back.
-    pub(crate) fn end(&self, free: bool) -> Vec<(LogEntry, u32)> {
+    /// Whether it waits for money at this moment.
+    pub(crate) fn waits(&self) -> bool {
+        lock(&self.state).waits
+    }
+
+    /// The seller's words on the payments that are used up already, the latest last: each is settled
+    /// by `settle` once. The newest payment is left for the end, since it will name the whole answer.
+    /// Without this a session could have no more in an answer than its window of open payments.
+    pub(crate) fn used_up(&self, settle: impl Fn(LogEntry) -> Option<Ack>) -> Vec<Ack> {
         let mut state = lock(&self.state);
-        state.pause();
-        state.ended = true;
-        let mut used = match self.quote.kind {
-            _ if free => 0,
+        while !state.ended && state.payments.len() > 1 {
+            let used = self.used(&state);
+            let Some(oldest) = state.payments.front().copied() else { break };
+            if used.saturating_sub(state.done_units) < oldest.units {
+                break;
+            }
+            let Some(ack) = settle(oldest) else { break };
+            state.payments.pop_front();
+            state.done_units = state.done_units.saturating_add(oldest.units);
+            state.done.push((oldest, ack));
+        }
+        let from = state.done.len().saturating_sub(ACKS_AT_ONCE);
+        state.done[from..].iter().map(|(_, ack)| *ack).collect()
+    }
+
+    /// Units used up to now.
+    fn used(&self, state: &State) -> u32 {
+        match self.quote.kind {
             UnitKind::Request => state.units,
             UnitKind::Byte => self.quote.coupons_over(state.bytes),
-            UnitKind::Second => self.quote.coupons_over(state.ran.as_secs() + u64::from(state.ran.subsec_nanos() > 0)),
-        };
+            UnitKind::Second => {
+                let ran = state.ran_until_now();
+                self.quote.coupons_over(ran.as_secs() + u64::from(ran.subsec_nanos() > 0))
+            }
+        }
+    }
+
+    /// Ends it: what was acknowledged on the way, and how much of each other payment was used. `free`
+    /// gives back all that is not acknowledged.
+    pub(crate) fn end(&self, free: bool) -> Ended {
+        let mut state = lock(&self.state);
+        state.pause();
+        (state.ended, state.waits) = (true, false);
+        let mut used = if free { 0 } else { self.used(&state).saturating_sub(state.done_units) };
         let share = |paid: &LogEntry| {
             let charged = used.min(paid.units);
             used -= charged;
             (*paid, charged)
         };
-        state.payments.iter().map(share).collect()
+        let rest = state.payments.iter().map(share).collect();
+        Ended { done: std::mem::take(&mut state.done), rest }
     }
+}
+
+/// The payments of an answer that has ended.
+pub(crate) struct Ended {
+    /// Those used up and acknowledged on the way.
+    pub(crate) done: Vec<(LogEntry, Ack)>,
+    /// The others, and how much of each was used.
+    pub(crate) rest: Vec<(LogEntry, u32)>,
 }
 
 impl State {
@@ -144,6 +205,7 @@ impl State {
     }
 
     fn pause(&mut self) {
+        self.waits = true;
         self.ran = self.ran_until_now();
         self.running = None;
     }
@@ -154,7 +216,7 @@ mod tests {
     use farthing_core::amount::{Currency, Rate};
     use farthing_core::id::{NetworkId, OrderId, PeerId};
     use farthing_core::time::Time;
-    use farthing_coupon::secret::Digest;
+    use farthing_coupon::secret::{Digest, Mac};
 
     use super::*;
 
@@ -189,7 +251,7 @@ mod tests {
         meter.add(entry(5, 3)).unwrap();
         meter.paid(Duration::from_secs(30)).await.unwrap();
         tokio::time::advance(Duration::from_millis(1_100)).await;
-        let charged: Vec<u32> = meter.end(false).into_iter().map(|(_, charged)| charged).collect();
+        let charged: Vec<u32> = meter.end(false).rest.into_iter().map(|(_, charged)| charged).collect();
         assert_eq!(charged, [2, 2]);
         assert_eq!(meter.add(entry(6, 1)), Err(Over));
     }
@@ -200,9 +262,32 @@ mod tests {
         assert_eq!((meter.take(5), meter.take(5)), (1, 0));
         let later = async {
             tokio::time::sleep(Duration::from_secs(5)).await;
+            assert!(meter.waits());
             meter.add(entry(4, 3)).unwrap();
         };
         let (paid, ()) = tokio::join!(meter.paid(Duration::from_secs(30)), later);
         assert_eq!((paid, meter.take(5)), (Ok(()), 3));
+        assert!(!meter.waits());
+    }
+
+    #[tokio::test]
+    async fn payments_that_are_used_up_are_settled_once_and_the_newest_at_the_end() {
+        let meter = meter(UnitKind::Byte, 2);
+        let ack = |paid: LogEntry| {
+            Some(Ack { index: paid.index, charged: paid.units, turn: 0, response: Digest([1; 32]), mac: Mac([0; 16]) })
+        };
+        let settle = |meter: &Meter| meter.used_up(ack).iter().map(|ack| ack.index).collect::<Vec<_>>();
+        assert_eq!(meter.take(2), 2);
+        assert!(settle(&meter).is_empty(), "the newest waits");
+        meter.add(entry(5, 3)).unwrap();
+        assert_eq!((settle(&meter), meter.take(2)), (vec![2], 2));
+        meter.add(entry(9, 4)).unwrap();
+        assert_eq!(settle(&meter), [2], "only what is used up");
+        assert_eq!((meter.take(2), settle(&meter)), (2, vec![2, 5]));
+        let ended = meter.end(false);
+        let done: Vec<u32> = ended.done.iter().map(|(paid, _)| paid.index).collect();
+        let rest: Vec<_> = ended.rest.iter().map(|(paid, charged)| (paid.index, *charged)).collect();
+        assert_eq!((done, rest), (vec![2, 5], vec![(9, 1)]));
+        assert!(meter.used_up(|_| panic!("it has ended")).is_empty());
     }
 }

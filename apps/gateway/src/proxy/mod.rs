@@ -1,12 +1,16 @@
 //! From a request to its answer: passing it on, and charging for what came back.
 
+mod behind;
 mod headers;
 mod meter;
 mod settle;
 mod stream;
+mod topup;
+mod upgrade;
 mod upstream;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::request::Parts;
@@ -21,23 +25,33 @@ use farthing_dialects::quote::{Quote, ResponseDigest, UnitKind};
 use farthing_dialects::{names, receipt, x402};
 use farthing_net::http::server::Verbatim;
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use hyper::upgrade::OnUpgrade;
 
 use crate::book::{ANSWER_BYTES_MAX, Book, Payment, Stored};
+use crate::local::{self, Fixed};
 use crate::refuse;
 
+pub(crate) use behind::Source;
+pub use behind::{BadBehind, Behind};
 pub(crate) use meter::Meter;
 pub use meter::TOP_UPS_MAX;
 pub use settle::STREAMS_MAX;
 use settle::Settlement;
 pub(crate) use settle::Streams;
 pub use stream::StreamLimits;
+pub(crate) use topup::{accepted, state};
+use upgrade::Agreed;
+pub(crate) use upgrade::Carriers;
+pub use upgrade::UPGRADED_MAX;
 pub use upstream::{BadUpstream, Upstream, UpstreamError};
 
 /// Passes requests on.
 pub(crate) struct Proxy {
-    pub(crate) upstream: Upstream,
+    pub(crate) source: Source,
+    /// How long a short answer may take to be whole.
+    pub(crate) patience: Duration,
+    pub(crate) carriers: Carriers,
     pub(crate) book: Arc<Book>,
     pub(crate) streams: Arc<Streams>,
     pub(crate) limits: StreamLimits,
@@ -50,6 +64,15 @@ pub(crate) struct Paid {
     pub(crate) payment: Payment,
     pub(crate) quote: Quote,
     pub(crate) form: Form,
+    /// An answer of 4xx costs as much as any other.
+    pub(crate) charge_errors: bool,
+}
+
+impl Paid {
+    /// Whether an answer of this status costs nothing: what failed is given back.
+    fn is_free(&self, status: StatusCode) -> bool {
+        status.is_server_error() || status.is_client_error() && !self.charge_errors
+    }
 }
 
 type Answer = Response<Body>;
@@ -57,26 +80,18 @@ type Answer = Response<Body>;
 impl Proxy {
     /// Passes a request on for nothing.
     pub(crate) async fn pass(&self, mut parts: Parts, body: Bytes) -> Answer {
-        let upgrade = take_upgrade(&mut parts);
+        let upgrade = upgrade::take(&mut parts);
         let answer = match self.ask(parts, body, upgrade.is_some()).await {
             Ok(answer) => answer,
             Err(why) => return refuse::response(&failed(&why)),
         };
         let (mut head, upstream) = answer.into_parts();
-        let theirs = head.extensions.remove::<OnUpgrade>();
-        if let (StatusCode::SWITCHING_PROTOCOLS, Some(ours), Some(theirs)) = (head.status, upgrade, theirs) {
-            let protocol = head.headers.get(axum::http::header::UPGRADE).cloned();
-            tokio::spawn(async move {
-                if let (Ok(ours), Ok(theirs)) = (ours.await, theirs.await) {
-                    let (mut ours, mut theirs) =
-                        (hyper_util::rt::TokioIo::new(ours), hyper_util::rt::TokioIo::new(theirs));
-                    let _ = tokio::io::copy_bidirectional(&mut ours, &mut theirs).await;
-                }
-            });
-            return switching(head.headers, protocol);
+        if let (StatusCode::SWITCHING_PROTOCOLS, Some(ours)) = (head.status, upgrade) {
+            let theirs = head.extensions.remove::<OnUpgrade>();
+            return self.switch_free(Agreed { head: head.headers, ours, theirs });
         }
         headers::strip(&mut head.headers);
-        respond(head.status, head.headers, Body::new(upstream))
+        respond(head.status, head.headers, upstream)
     }
 
     /// Serves a request that was paid for: whatever happens, the payment is settled.
@@ -84,7 +99,7 @@ impl Proxy {
         if self.durable_first && self.book.durable(paid.payment.batch).await.is_err() {
             return refuse::response(&not_durable());
         }
-        let upgrade = take_upgrade(&mut parts);
+        let upgrade = upgrade::take(&mut parts);
         let is_head = parts.method == axum::http::Method::HEAD;
         let answer = match self.ask(parts, body, upgrade.is_some()).await {
             Ok(answer) => answer,
@@ -92,11 +107,8 @@ impl Proxy {
         };
         let (mut head, upstream) = answer.into_parts();
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(ours)) = (head.status, upgrade) {
-            let Some(theirs) = head.extensions.remove::<OnUpgrade>() else {
-                let why = UpstreamError::Failed("it switched protocols and then did not".into());
-                return self.give_back(&paid, failed(&why)).await;
-            };
-            return self.upgrade(paid, head.headers, ours, theirs).await;
+            let theirs = head.extensions.remove::<OnUpgrade>();
+            return self.switch(paid, Agreed { head: head.headers, ours, theirs }).await;
         }
         headers::strip(&mut head.headers);
         headers::private(&mut head.headers);
@@ -116,22 +128,32 @@ impl Proxy {
         }
     }
 
-    async fn ask(&self, parts: Parts, body: Bytes, upgrades: bool) -> Result<Response<Incoming>, UpstreamError> {
+    async fn ask(&self, parts: Parts, body: Bytes, upgrades: bool) -> Result<Answer, UpstreamError> {
+        if let Some(Fixed(text)) = parts.extensions.get() {
+            return Ok(local::fixed(&parts.method, text));
+        }
+        let upstream = match &self.source {
+            Source::Service(upstream) => upstream,
+            Source::Folder(folder) => {
+                return folder.answer(parts).await.map_err(|why| UpstreamError::Failed(why.to_string()));
+            }
+            Source::Nothing => return Ok(local::not_here("nothing answers here")),
+        };
         let is_payment = parts.extensions.get::<PaymentAuthorisation>().is_some();
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let mut headers = parts.headers;
         let protocol = headers.get(axum::http::header::UPGRADE).cloned();
-        headers::to_upstream(&mut headers, self.upstream.authority(), is_payment);
+        headers::to_upstream(&mut headers, upstream.authority(), is_payment);
         if let Some(protocol) = protocol.filter(|_| upgrades) {
             headers.insert(axum::http::header::CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(axum::http::header::UPGRADE, protocol);
         }
-        self.upstream.ask(parts.method, path, headers, body).await
+        Ok(upstream.ask(parts.method, path, headers, body, upgrades).await?.map(Body::new))
     }
 
     /// An answer short enough to be held until it is whole, so that its receipt goes in front.
-    async fn whole(&self, paid: Paid, status: StatusCode, mut headers: HeaderMap, upstream: Incoming) -> Answer {
-        let collected = tokio::time::timeout(self.upstream.patience(), upstream.collect()).await;
+    async fn whole(&self, paid: Paid, status: StatusCode, mut headers: HeaderMap, upstream: Body) -> Answer {
+        let collected = tokio::time::timeout(self.patience, upstream.collect()).await;
         let body = match collected {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(why)) => {
@@ -144,7 +166,7 @@ impl Proxy {
         digest.update(&body);
         let Payment { session, entry, .. } = paid.payment;
         let charged = match paid.quote.kind {
-            _ if status.is_server_error() => 0,
+            _ if paid.is_free(status) => 0,
             UnitKind::Byte => paid.quote.coupons_for(body.len() as u64),
             UnitKind::Request | UnitKind::Second => entry.units,
         };
@@ -163,7 +185,7 @@ impl Proxy {
     }
 
     /// An answer that is passed on as it comes.
-    async fn stream(&self, paid: Paid, status: StatusCode, mut headers: HeaderMap, upstream: Incoming) -> Answer {
+    async fn stream(&self, paid: Paid, status: StatusCode, mut headers: HeaderMap, upstream: Body) -> Answer {
         let Some(settlement) = self.begin(&paid, status, &headers) else {
             return self.give_back(&paid, busy()).await;
         };
@@ -173,22 +195,6 @@ impl Proxy {
         headers.remove(axum::http::header::CONTENT_LENGTH);
         headers.insert(axum::http::header::TRAILER, HeaderValue::from_static(names::PAYMENT_RECEIPT));
         respond(status, headers, stream::metered(upstream, settlement, self.limits, whole_or_free))
-    }
-
-    async fn upgrade(&self, paid: Paid, head: HeaderMap, ours: OnUpgrade, theirs: OnUpgrade) -> Answer {
-        let Some(settlement) = self.begin(&paid, StatusCode::SWITCHING_PROTOCOLS, &HeaderMap::new()) else {
-            return self.give_back(&paid, busy()).await;
-        };
-        let protocol = head.get(axum::http::header::UPGRADE).cloned();
-        let mut answer = switching(head, protocol);
-        name_stream(answer.headers_mut(), &settlement.name);
-        let limits = self.limits;
-        tokio::spawn(async move {
-            if let (Ok(ours), Ok(theirs)) = (ours.await, theirs.await) {
-                stream::carry(ours, theirs, settlement, limits).await;
-            }
-        });
-        answer
     }
 
     fn begin(&self, paid: &Paid, status: StatusCode, headers: &HeaderMap) -> Option<Settlement> {
@@ -203,7 +209,7 @@ impl Proxy {
             digest: ResponseDigest::new(status.as_u16()),
             status,
             headers: headers.clone(),
-            failed: status.is_server_error(),
+            failed: paid.is_free(status),
             settled: false,
         })
     }
@@ -231,20 +237,6 @@ impl Proxy {
 /// Marks a request whose `Authorization` header was the payment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PaymentAuthorisation;
-
-fn take_upgrade(parts: &mut Parts) -> Option<OnUpgrade> {
-    let upgrade = parts.extensions.remove::<OnUpgrade>();
-    upgrade.filter(|_| headers::wants_upgrade(&parts.headers))
-}
-
-fn switching(mut headers: HeaderMap, protocol: Option<HeaderValue>) -> Answer {
-    headers::strip(&mut headers);
-    headers.insert(axum::http::header::CONNECTION, HeaderValue::from_static("upgrade"));
-    if let Some(protocol) = protocol {
-        headers.insert(axum::http::header::UPGRADE, protocol);
-    }
-    respond(StatusCode::SWITCHING_PROTOCOLS, headers, Body::empty())
-}
 
 fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Answer {
     let mut answer = Response::new(body);

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use farthing_coupon::micro::Ack;
 use farthing_dialects::quote::ResponseDigest;
 
-use super::meter::Meter;
+use super::meter::{Ended, Meter};
 use crate::book::{Book, Stored, lock};
 
 /// Receipts of streamed answers kept for those who ask.
@@ -24,8 +24,16 @@ pub(crate) struct Streams(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     running: HashMap<String, Arc<Meter>>,
-    receipts: HashMap<String, Vec<Ack>>,
+    receipts: HashMap<String, Receipts>,
     ended: VecDeque<String>,
+}
+
+/// What is known of an answer that has ended.
+#[derive(Debug)]
+struct Receipts {
+    acks: Vec<Ack>,
+    /// Why it is not whole, if it is not.
+    why: Option<String>,
 }
 
 impl Streams {
@@ -48,7 +56,21 @@ impl Streams {
 
     /// The receipts of an answer that has ended.
     pub(crate) fn receipts(&self, name: &str) -> Option<Vec<Ack>> {
-        lock(&self.0).receipts.get(name).cloned()
+        lock(&self.0).receipts.get(name).map(|ended| ended.acks.clone())
+    }
+
+    /// How a named answer fares, for those who wait for more of it.
+    pub(crate) fn state(&self, name: &str) -> State {
+        let inner = lock(&self.0);
+        match (inner.running.get(name), inner.receipts.get(name)) {
+            (Some(meter), _) if meter.waits() => State::Waits,
+            (Some(_), _) => State::Runs,
+            (None, Some(ended)) => {
+                let charged = ended.acks.iter().fold(0, |sum: u32, ack| sum.saturating_add(ack.charged));
+                State::Over { why: ended.why.clone(), charged }
+            }
+            (None, None) => State::Unknown,
+        }
     }
 
     /// How many run.
@@ -56,7 +78,7 @@ impl Streams {
         lock(&self.0).running.len()
     }
 
-    fn end(&self, name: &str, acks: Vec<Ack>) {
+    fn end(&self, name: &str, acks: Vec<Ack>, why: Option<String>) {
         let mut inner = lock(&self.0);
         inner.running.remove(name);
         if inner.ended.len() >= RECEIPTS_MAX
@@ -64,9 +86,27 @@ impl Streams {
         {
             inner.receipts.remove(&oldest);
         }
-        inner.receipts.insert(name.to_owned(), acks);
+        inner.receipts.insert(name.to_owned(), Receipts { acks, why });
         inner.ended.push_back(name.to_owned());
     }
+}
+
+/// How an answer fares.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It goes on.
+    Runs,
+    /// It waits for more money.
+    Waits,
+    /// It has ended, whole or not, and so many coupons were charged.
+    Over {
+        /// Why it is not whole.
+        why: Option<String>,
+        /// Coupons.
+        charged: u32,
+    },
+    /// There is none, or it ended long ago.
+    Unknown,
 }
 
 /// Settles a running answer once, at the latest when it is dropped.
@@ -78,24 +118,27 @@ pub(super) struct Settlement {
     pub(super) digest: ResponseDigest,
     pub(super) status: StatusCode,
     pub(super) headers: axum::http::HeaderMap,
-    /// The service failed: nothing is charged.
+    /// The service failed or said no: nothing is charged.
     pub(super) failed: bool,
     pub(super) settled: bool,
 }
 
 impl Settlement {
     /// Settles it, and gives the receipts and the batch that must be on disk before they leave.
-    pub(super) fn settle(&mut self, free: bool) -> (Vec<Ack>, Option<u64>) {
+    /// `why` says why the answer is not whole, if it is not.
+    pub(super) fn end(&mut self, free: bool, why: Option<&dyn std::fmt::Display>) -> (Vec<Ack>, Option<u64>) {
         self.settled = true;
-        let used = self.meter.end(free || self.failed);
-        let (acks, batch) = self.book.settle(self.meter.session, &used, self.digest.finish());
+        let Ended { done, rest } = self.meter.end(free || self.failed);
+        let (last, batch) = self.book.settle(self.meter.session, &rest, self.digest.finish());
+        let acks: Vec<Ack> = done.iter().map(|(_, ack)| *ack).chain(last).collect();
         let stored =
             Stored { status: self.status, headers: std::mem::take(&mut self.headers), body: None, acks: acks.clone() };
         let stored = Arc::new(stored);
-        for (paid, _) in &used {
+        let paid = done.iter().map(|(paid, _)| paid).chain(rest.iter().map(|(paid, _)| paid));
+        for paid in paid {
             self.book.answered(self.meter.session, paid.index, Arc::clone(&stored));
         }
-        self.streams.end(&self.name, acks.clone());
+        self.streams.end(&self.name, acks.clone(), why.map(ToString::to_string));
         (acks, batch)
     }
 }
@@ -104,7 +147,7 @@ impl Drop for Settlement {
     /// The client went away: what was sent until then is charged.
     fn drop(&mut self) {
         if !self.settled {
-            self.settle(false);
+            self.end(false, Some(&"the client went away"));
         }
     }
 }

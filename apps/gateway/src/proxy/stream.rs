@@ -8,10 +8,7 @@ use bytes::Bytes;
 use farthing_dialects::{names, receipt};
 use futures::stream;
 use http_body_util::{BodyExt, StreamBody};
-use hyper::body::{Frame, Incoming};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use hyper::body::Frame;
 use tokio::time::Instant;
 
 use super::settle::Settlement;
@@ -23,18 +20,26 @@ pub struct StreamLimits {
     pub pause: Duration,
     /// How long the service may say nothing.
     pub silence: Duration,
+    /// How long an upgraded connection may carry nothing, either way.
+    pub idle: Duration,
     /// How long an answer runs at most.
     pub life: Duration,
 }
 
 impl Default for StreamLimits {
     fn default() -> Self {
-        Self { pause: Duration::from_secs(30), silence: Duration::from_secs(60), life: Duration::from_secs(3_600) }
+        Self {
+            pause: Duration::from_secs(30),
+            silence: Duration::from_secs(60),
+            idle: Duration::from_secs(300),
+            life: Duration::from_secs(3_600),
+        }
     }
 }
 
-/// Bytes read from a side of an upgraded connection at once.
-const CHUNK: usize = 16 << 10;
+/// The most receipts in a trailer: where there are more, they are at
+/// [`receipt_path`](names::receipt_path) only.
+const TRAILER_ACKS_MAX: usize = 16;
 
 /// Why an answer broke off.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +53,7 @@ enum Broken {
 }
 
 struct Running {
-    upstream: Incoming,
+    upstream: Body,
     /// Received, and not paid for yet.
     held: Bytes,
     settlement: Settlement,
@@ -60,7 +65,7 @@ struct Running {
 }
 
 /// The body of a running answer: passed on as far as it is paid for, its receipts in the trailer.
-pub(super) fn metered(upstream: Incoming, settlement: Settlement, limits: StreamLimits, whole_or_free: bool) -> Body {
+pub(super) fn metered(upstream: Body, settlement: Settlement, limits: StreamLimits, whole_or_free: bool) -> Body {
     let until = Instant::now() + limits.life;
     let held = Bytes::new();
     let running = Running { upstream, held, settlement, limits, until, whole_or_free, over: false };
@@ -72,7 +77,7 @@ pub(super) fn metered(upstream: Incoming, settlement: Settlement, limits: Stream
             Ok(Some(bytes)) => Ok(Frame::data(bytes)),
             Ok(None) => {
                 running.over = true;
-                let (acks, batch) = running.settlement.settle(false);
+                let (acks, batch) = running.settlement.end(false, None);
                 if let Some(batch) = batch
                     && running.settlement.book.durable(batch).await.is_err()
                 {
@@ -82,7 +87,8 @@ pub(super) fn metered(upstream: Incoming, settlement: Settlement, limits: Stream
             }
             Err(why) => {
                 running.over = true;
-                running.settlement.settle(running.whole_or_free && matches!(why, Broken::Upstream));
+                tracing::info!(%why, "an answer ended before it was whole");
+                running.settlement.end(running.whole_or_free && matches!(why, Broken::Upstream), Some(&why));
                 Err(why)
             }
         };
@@ -92,6 +98,7 @@ pub(super) fn metered(upstream: Incoming, settlement: Settlement, limits: Stream
 }
 
 fn trailer(acks: &[farthing_coupon::micro::Ack]) -> HeaderMap {
+    let acks = if acks.len() > TRAILER_ACKS_MAX { &[] } else { acks };
     let receipts = acks.iter().filter_map(|ack| HeaderValue::try_from(receipt::compact(ack)).ok());
     receipts.map(|value| (axum::http::HeaderName::from_static(names::PAYMENT_RECEIPT), value)).collect()
 }
@@ -122,68 +129,3 @@ impl Running {
         }
     }
 }
-
-/// Carries bytes both ways between two upgraded connections, as far as they are paid for.
-pub(super) async fn carry(client: Upgraded, upstream: Upgraded, mut settlement: Settlement, limits: StreamLimits) {
-    let (mut client_in, mut client_out) = tokio::io::split(TokioIo::new(client));
-    let (mut upstream_in, mut upstream_out) = tokio::io::split(TokioIo::new(upstream));
-    let meter = std::sync::Arc::clone(&settlement.meter);
-    meter.run();
-    let both = async {
-        let passing = async {
-            tokio::try_join!(
-                pass(&mut client_in, &mut upstream_out, &meter, limits),
-                pass(&mut upstream_in, &mut client_out, &meter, limits),
-            )
-        };
-        tokio::select! {
-            _ = passing => {}
-            () = out_of_time(&meter, limits) => {}
-        }
-    };
-    if tokio::time::timeout(limits.life, both).await.is_err() {
-        tracing::info!("an upgraded connection ran for longer than it may");
-    }
-    let _ = client_out.shutdown().await;
-    let _ = upstream_out.shutdown().await;
-    settlement.settle(false);
-}
-
-/// Done when the time that was paid for is over and no more was paid.
-async fn out_of_time(meter: &super::meter::Meter, limits: StreamLimits) {
-    loop {
-        match meter.time_left() {
-            Duration::MAX => std::future::pending().await,
-            left => tokio::time::sleep(left).await,
-        }
-        if meter.paid(limits.pause).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Passes bytes on until their end.
-async fn pass(
-    from: &mut (impl AsyncRead + Unpin),
-    to: &mut (impl AsyncWrite + Unpin),
-    meter: &super::meter::Meter,
-    limits: StreamLimits,
-) -> Result<(), Ended> {
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        let read = from.read(&mut chunk).await.map_err(|_| Ended)?;
-        if read == 0 {
-            return to.shutdown().await.map_err(|_| Ended);
-        }
-        let mut rest = &chunk[..read];
-        while !rest.is_empty() {
-            meter.paid(limits.pause).await.map_err(|_| Ended)?;
-            let (now, later) = rest.split_at(meter.take(rest.len()));
-            to.write_all(now).await.map_err(|_| Ended)?;
-            rest = later;
-        }
-    }
-}
-
-/// A side broke off, or the money ran out: the other side ends with it.
-struct Ended;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::uri::{Authority, Scheme};
-use axum::http::{HeaderMap, Method, Request, Response, Uri};
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use bytes::Bytes;
 use farthing_net::http::client::{ClientError, Trust, tls};
 use farthing_net::http::endpoint::read_pin;
@@ -20,6 +20,11 @@ const IDLE_MAX: usize = 512;
 const IDLE_TIME: Duration = Duration::from_secs(30);
 /// Until a connection stands.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
+
+/// Bytes of the head of an answer, and of what is read from the service at once.
+const HEAD_BYTES_MAX: usize = 128 << 10;
+/// Headers of an answer.
+const HEADERS_MAX: usize = 128;
 
 /// Why the service gave no answer. It was not paid for.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +78,9 @@ impl Upstream {
             .pool_idle_timeout(IDLE_TIME)
             .pool_max_idle_per_host(IDLE_MAX)
             .pool_timer(TokioTimer::new())
+            .http1_max_buf_size(HEAD_BYTES_MAX)
+            .http1_max_headers(HEADERS_MAX)
+            .http2_max_header_list_size(HEAD_BYTES_MAX as u32)
             .build(HttpsConnector::from((connector, tls(trust)?)));
         let prefix = uri.path().trim_end_matches('/').to_owned();
         Ok(Self { scheme, authority, prefix, client, patience })
@@ -89,6 +97,7 @@ impl Upstream {
         path_and_query: &str,
         headers: HeaderMap,
         body: Bytes,
+        upgrades: bool,
     ) -> Result<Response<Incoming>, UpstreamError> {
         let failed = |why: &dyn std::error::Error| UpstreamError::Failed(deepest(why));
         let uri = Uri::builder()
@@ -102,11 +111,12 @@ impl Upstream {
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
         let answer = tokio::time::timeout(self.patience, self.client.request(request)).await;
-        answer.map_err(|_| UpstreamError::Slow)?.map_err(|why| failed(&why))
-    }
-
-    pub(super) const fn patience(&self) -> Duration {
-        self.patience
+        let answer = answer.map_err(|_| UpstreamError::Slow)?.map_err(|why| failed(&why))?;
+        let switches = upgrades && answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if answer.status().is_informational() && !switches {
+            return Err(UpstreamError::Failed(format!("it answered {} unasked", answer.status())));
+        }
+        Ok(answer)
     }
 }
 

@@ -41,7 +41,7 @@ async fn a_service_that_is_not_there_costs_nothing() {
     let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = nobody.local_addr().unwrap();
     drop(nobody);
-    let town = Town::with(crate::town::PRICES, |config| config.upstream = format!("http://{address}")).await;
+    let town = Town::with(crate::town::PRICES, |config| config.behind = format!("http://{address}").into()).await;
     let mut buyer = town.buyer(1, 1).await;
     let problem = read_problem(buyer.get("/hello", 1).await).await;
     assert!(problem.is(problem::UPSTREAM_FAILED));

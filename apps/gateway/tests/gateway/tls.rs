@@ -22,7 +22,7 @@ async fn service() -> (Endpoint, tempfile::TempDir) {
 async fn a_service_behind_https_is_recognised_by_its_certificate_and_paid_for() {
     let (endpoint, _dir) = service().await;
     assert!(endpoint.to_string().contains("#sha256="));
-    let town = Town::with(PRICES, |config| config.upstream = endpoint.to_string()).await;
+    let town = Town::with(PRICES, |config| config.behind = endpoint.to_string().into()).await;
     let mut buyer = town.buyer(1, 2).await;
     let answer = buyer.get("/hello", 1).await;
     assert_eq!((answer.status().as_u16(), buyer.charged(&answer)), (200, 1));
@@ -36,7 +36,7 @@ async fn gateway_refuses_a_service_with_another_certificate_and_gives_the_paymen
     let other = endpoint.to_string().replace(&pin, &"ab".repeat(32));
     let unpinned = endpoint.to_string().split('#').next().unwrap().to_owned();
     for upstream in [other, unpinned] {
-        let town = Town::with(PRICES, |config| config.upstream = upstream).await;
+        let town = Town::with(PRICES, |config| config.behind = upstream.into()).await;
         let mut buyer = town.buyer(1, 1).await;
         let problem = read_problem(buyer.get("/hello", 1).await).await;
         assert!(problem.is(problem::UPSTREAM_FAILED), "{problem:?}");
