@@ -37,6 +37,9 @@ impl Default for ClearWhen {
 
 /// How often the threshold is looked at, and whether sessions were closed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// When sessions are looked at again whose last clearing waits for requests in flight. Those end
+/// within [`StreamLimits::life`](crate::StreamLimits), well before the bank's grace is over.
+const WAITING_EVERY: Duration = Duration::from_secs(5);
 
 /// Why clearing did not come to its end. What was sent is sent again, unchanged.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +61,8 @@ pub struct Cleared {
     pub refused: u64,
     /// Micros that came in.
     pub micros: u64,
+    /// Sessions that are over and still have requests in flight: their last clearing waits for those.
+    pub waiting: u64,
 }
 
 /// Clears for a gateway.
@@ -85,17 +90,22 @@ impl Clearer {
             };
             let enough = self.when.threshold.is_some_and(|enough| enough.as_micros() <= self.book.uncleared_micros());
             if wanted || enough || tokio::time::Instant::now() >= next {
-                match self.clear().await {
+                let cleared = self.clear().await;
+                let waiting = cleared.as_ref().is_ok_and(|done| done.waiting > 0);
+                match cleared {
                     Ok(done) => tracing::info!(?done, "cleared"),
                     Err(why) => tracing::warn!(%why, "not all is cleared; it is tried again"),
                 }
-                next = tokio::time::Instant::now() + self.when.every;
+                let pause = if waiting { self.when.every.min(WAITING_EVERY) } else { self.when.every };
+                next = tokio::time::Instant::now() + pause;
             }
         }
     }
 
-    /// Clears all that was taken, and for good what is over. What was sent before without an answer
-    /// is sent again first, the very same.
+    /// Clears all that was settled, and for good what is over. What is paid by requests that are
+    /// still in flight is not asked for: it may cost less, or nothing. So the last clearing of a
+    /// session waits until nothing in it is in flight. What was sent before without an answer is sent
+    /// again first, the very same.
     ///
     /// # Errors
     /// [`ClearError`]; what was done stays done.
@@ -112,7 +122,7 @@ impl Clearer {
             let rows = self.book.handle().read(|store| store.scan(SESSIONS, page)).await?;
             let rows = rows.map_err(|_| NoReply::Down)?;
             for (key, row) in &rows {
-                let Some((cost, item)) = self.item(key, row).await? else { continue };
+                let Some((cost, item)) = self.item(key, row, &mut done).await? else { continue };
                 if items.len() == CLEARING_ITEMS_MAX || steps + cost > STEPS_PER_REQUEST_MAX {
                     self.begin(std::mem::take(&mut items), &mut done).await?;
                     steps = 0;
@@ -131,7 +141,7 @@ impl Clearer {
     }
 
     /// What there is to clear of a session, and how many steps it costs the bank.
-    async fn item(&self, key: &[u8], row: &[u8]) -> Result<Option<(u64, Clearing)>, NoReply> {
+    async fn item(&self, key: &[u8], row: &[u8], done: &mut Cleared) -> Result<Option<(u64, Clearing)>, NoReply> {
         let (Ok(name), Ok(record)) = (<[u8; 16]>::try_from(key), wire::decode::<SessionRecord>(row)) else {
             return Ok(None);
         };
@@ -141,12 +151,14 @@ impl Clearer {
             return Ok(None);
         }
         // Once the last clearing is on its way, nothing more is taken: that is written down first.
-        let current = self.book.with(SessionName(name), |session, closed| {
+        let current = self.book.with(SessionName(name), |session, closed, in_flight| {
             *closed |= over(session);
-            let steps = u64::from(session.uncleared());
-            (steps, session.clearing(*closed))
+            let is_final = *closed && in_flight == 0;
+            done.waiting += u64::from(*closed && in_flight > 0);
+            let steps = session.uncleared().saturating_sub(in_flight);
+            (is_final || steps > 0).then(|| (u64::from(steps), session.clearing_without(in_flight, is_final)))
         });
-        current.await
+        Ok(current.await?.flatten())
     }
 
     async fn sent_before(&self) -> Result<Vec<(RequestId, Sent)>, NoReply> {
@@ -212,7 +224,7 @@ impl Clearer {
                     if asked.is_final && settled(asked, line) {
                         over.push((name, asked.through));
                     } else {
-                        self.book.with(name, |session, _| session.on_cleared(line)).await?;
+                        self.book.with(name, |session, _, _| session.on_cleared(line)).await?;
                     }
                 }
                 ClearOutcome::Refused(why) => {

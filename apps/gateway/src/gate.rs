@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
-use axum::http::{Method, Response, StatusCode};
+use axum::http::{Response, StatusCode, Uri};
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use farthing_core::refusal::{Fault, Remedy};
@@ -20,13 +20,14 @@ use farthing_dialects::quote::{ChallengeKey, Quote, UnitKind, request_digest};
 use farthing_dialects::{names, x402};
 use farthing_driver::{Clock, NoReply};
 use farthing_net::http::problem::Problem;
-use farthing_net::http::server::source;
+use farthing_net::http::server::{Route, source};
 use http_body_util::BodyExt;
 
 use crate::book::{Book, Denied, Payment, Purpose, Taken};
 use crate::counter::Counter;
 use crate::guests::Guests;
-use crate::prices::{Price, Prices, plain};
+use crate::local::Fixed;
+use crate::prices::{self, Price, Prices, plain};
 use crate::proxy::{Paid, PaymentAuthorisation, Proxy, Streams, again, not_durable};
 use crate::to_the_end::ToTheEnd;
 use crate::{cors, refuse};
@@ -51,11 +52,32 @@ pub(crate) struct Gate {
     pub(crate) scheme: &'static str,
 }
 
+/// Who asks at which route, when.
+#[derive(Clone, Copy)]
+struct Visit {
+    now: Time,
+    /// The route's.
+    number: usize,
+    from: IpAddr,
+}
+
 /// A priced request.
 struct Asked<'a> {
     price: Price,
     request: [u8; 32],
     parts: &'a Parts,
+    visit: Visit,
+    free_tier: u32,
+}
+
+/// Why a priced request gets an answer.
+enum Admitted {
+    /// One of those that are for nothing.
+    Free,
+    /// It was paid for.
+    Paid(Box<Payment>, Credential),
+    /// Its payment was answered before: so.
+    Before(Box<Answer>),
 }
 
 type Answer = Response<Body>;
@@ -66,7 +88,7 @@ pub(crate) async fn serve(State(gate): State<Arc<Gate>>, request: Request) -> An
     if let Some(answer) = cors::preflight(&request) {
         return answer;
     }
-    let mut answer = gate.admit(request).await.unwrap_or_else(|problem| refuse::response(&problem));
+    let mut answer = gate.admit(request).await;
     if from_browser {
         cors::expose(answer.headers_mut());
     }
@@ -74,56 +96,85 @@ pub(crate) async fn serve(State(gate): State<Arc<Gate>>, request: Request) -> An
 }
 
 impl Gate {
-    async fn admit(self: &Arc<Self>, request: Request) -> Result<Answer, Box<PaymentProblem>> {
-        let (mut parts, body) = request.into_parts();
+    async fn admit(self: &Arc<Self>, request: Request) -> Answer {
+        let (parts, body) = request.into_parts();
         // The server has taken it in whole.
         let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
         let path = match plain(parts.uri.path()) {
             Ok(path) => path,
-            Err(why) => return Ok(Problem::of_http(StatusCode::BAD_REQUEST, why.to_string()).into_response()),
+            Err(why) => return Problem::of_http(StatusCode::BAD_REQUEST, why.to_string()).into_response(),
         };
         let (now, from, tariff) = (self.clock.now(), address(&parts), self.prices.now());
         // The last route fits everything.
         let Some((number, route)) = tariff.route(parts.method.as_str(), &path) else {
-            return Ok(Problem::of_http(StatusCode::NOT_FOUND, "nothing is sold here").into_response());
+            return Problem::of_http(StatusCode::NOT_FOUND, "nothing is sold here").into_response();
         };
+        tracing::Span::current().record("route", route.pattern.as_str());
+        let visit = Visit { now, number, from };
+        let answer = self.at(route, visit, parts, body).await;
+        let mut answer = answer.unwrap_or_else(|problem| refuse::response(&problem));
+        answer.extensions_mut().insert(Route(route.pattern.shared()));
+        answer
+    }
+
+    /// Serves a request at its route.
+    async fn at(
+        self: &Arc<Self>,
+        route: &prices::Route,
+        visit: Visit,
+        mut parts: Parts,
+        body: Bytes,
+    ) -> Result<Answer, Box<PaymentProblem>> {
+        let Visit { now, number, from } = visit;
+        if let Some(text) = &route.answer {
+            parts.extensions.insert(Fixed(text.clone()));
+        }
         if !self.guests.may_ask(now, number, from, route.rate) {
-            let problem = PaymentProblem::new(problem::RATE, "too many requests from your address: wait a second");
-            return Err(PaymentProblem { fault: Fault::Nobody, remedy: Remedy::Again, ..problem }.into());
+            return Err(too_many("too many requests from your address: wait a second"));
         }
         let is_payment = parts.headers.get_all(AUTHORIZATION).iter().any(|value| payment::is_payment(value.as_bytes()));
         if is_payment {
             parts.extensions.insert(PaymentAuthorisation);
         }
-        let Some(price) = route.price.filter(|_| parts.method != Method::OPTIONS) else {
+        let Some(price) = route.price else {
             return Ok(self.proxy.pass(parts, body).await);
         };
-        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-        let request = request_digest(parts.method.as_str(), target, &body);
-        let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        let credential = credential::find(headers).map_err(|why| Box::new(refuse::unreadable(why)))?;
-        let Some(credential) = credential else {
-            if self.guests.is_free(now, number, from, route.free_tier) {
-                return Ok(self.proxy.pass(parts, body).await);
+        let request = request_digest(parts.method.as_str(), target(&parts.uri), &body);
+        let asked = Asked { price, request, parts: &parts, visit, free_tier: route.free_tier };
+        match self.admitted(&asked).await {
+            Ok(Admitted::Free) => Ok(self.proxy.pass(parts, body).await),
+            Ok(Admitted::Paid(payment, credential)) => {
+                Ok(self.serve_paid(*payment, price, visit, (request, credential), parts, body).await)
             }
-            let problem = PaymentProblem::new(
-                problem::PAYMENT_REQUIRED,
-                "this costs something: pay as one of the challenges says",
-            );
-            return Ok(self.challenge(&Asked { price, request, parts: &parts }, problem));
+            Ok(Admitted::Before(answer)) => Ok(*answer),
+            // However a payment was not enough: how to pay goes with it.
+            Err(problem) if problem.status == StatusCode::PAYMENT_REQUIRED.as_u16() => {
+                Ok(self.challenge(&self.quote(price, request), &parts.headers, target(&parts.uri), &problem))
+            }
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// Whether a request may pass, and on which payment.
+    async fn admitted(&self, asked: &Asked<'_>) -> Result<Admitted, Box<PaymentProblem>> {
+        let Visit { now, number, from } = asked.visit;
+        let headers = asked.parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let Some(credential) = credential::find(headers).map_err(|why| Box::new(refuse::unreadable(why)))? else {
+            if self.guests.is_free(now, number, from, asked.free_tier) {
+                return Ok(Admitted::Free);
+            }
+            let detail = "this costs something: pay as one of the challenges says";
+            return Err(PaymentProblem::new(problem::PAYMENT_REQUIRED, detail).into());
         };
-        match self.take(&credential, &Asked { price, request, parts: &parts }).await? {
-            Ok(Taken::Fresh(payment)) => Ok(self.serve_paid(payment, price, request, credential, parts, body).await),
-            Ok(Taken::Again(stored, ack, unit)) => {
-                let network = self.counter.network();
-                Ok(again(&stored, &credential.form, credential.coupon.session, ack.as_ref(), network, unit))
-            }
-            Err(why) => {
-                let problem = refuse::denied(why);
-                if problem.status == StatusCode::PAYMENT_REQUIRED.as_u16() {
-                    return Ok(self.challenge(&Asked { price, request, parts: &parts }, problem));
-                }
-                Err(problem.into())
+        if !asked.price.charge_errors && !self.guests.may_fail(now, number, from) {
+            return Err(too_many("too many of your requests failed, for nothing: wait a minute; nothing was taken"));
+        }
+        match self.take(&credential, asked).await?.map_err(|why| Box::new(refuse::denied(why)))? {
+            Taken::Fresh(payment) => Ok(Admitted::Paid(Box::new(payment), credential)),
+            Taken::Again(stored, ack, unit) => {
+                let (network, session) = (self.counter.network(), credential.coupon.session);
+                let answer = again(&stored, &credential.form, session, ack.as_ref(), network, unit);
+                Ok(Admitted::Before(Box::new(answer)))
             }
         }
     }
@@ -133,8 +184,8 @@ impl Gate {
         self: &Arc<Self>,
         payment: Payment,
         price: Price,
-        request: [u8; 32],
-        credential: Credential,
+        visit: Visit,
+        (request, credential): ([u8; 32], Credential),
         parts: Parts,
         body: Bytes,
     ) -> Answer {
@@ -146,7 +197,13 @@ impl Gate {
                 Form::Compact | Form::X402V1 => None,
             };
             let quote = quote.unwrap_or_else(|| Quote { coupon: payment.unit, ..gate.quote(price, request) });
-            gate.proxy.serve(Paid { payment, quote, form: credential.form }, parts, body).await
+            let charge_errors = price.charge_errors;
+            let answer =
+                gate.proxy.serve(Paid { payment, quote, form: credential.form, charge_errors }, parts, body).await;
+            if answer.status().is_client_error() && !charge_errors {
+                gate.guests.failed(visit.now, visit.number, visit.from);
+            }
+            answer
         })
         .await
     }
@@ -154,7 +211,6 @@ impl Gate {
     /// What a request costs, for a while.
     fn quote(&self, price: Price, request: [u8; 32]) -> Quote {
         let (realm, coupon) = self.counter.realm();
-        let until = self.clock.now().after(self.quote_life).as_millis() / 1_000 * 1_000;
         Quote {
             network: self.counter.network(),
             seller: self.counter.me(),
@@ -163,9 +219,14 @@ impl Gate {
             units: price.units(coupon).unwrap_or(WINDOW),
             kind: price.kind,
             rate: price.rate,
-            expires: Time::from_millis(until),
+            expires: self.quoted_until(),
             request,
         }
+    }
+
+    /// Until when a quote of this moment holds: in whole seconds.
+    pub(crate) fn quoted_until(&self) -> Time {
+        Time::from_millis(self.clock.now().after(self.quote_life).as_millis() / 1_000 * 1_000)
     }
 
     /// Takes the payment of a request.
@@ -174,7 +235,7 @@ impl Gate {
         credential: &Credential,
         asked: &Asked<'_>,
     ) -> Result<Result<Taken, Denied>, Box<PaymentProblem>> {
-        let quoted = self.quoted(&credential.form, asked)?;
+        let quoted = self.quoted(&credential.form, &asked.parts.headers, asked.request)?;
         let paid = credential.coupon.units;
         let units = |session: &Session| {
             let asked_for = match &quoted {
@@ -193,8 +254,13 @@ impl Gate {
 
     /// The quote that a payment names, if it names one: this gateway's own word, said under the name
     /// by which it is asked now, about this very request, and still good.
-    fn quoted(&self, form: &Form, asked: &Asked<'_>) -> Result<Option<Quote>, Box<PaymentProblem>> {
-        let realm = host(&asked.parts.headers);
+    pub(crate) fn quoted(
+        &self,
+        form: &Form,
+        headers: &HeaderMap,
+        request: [u8; 32],
+    ) -> Result<Option<Quote>, Box<PaymentProblem>> {
+        let realm = host(headers);
         let (quote, id, is_ours) = match form {
             Form::Full(challenge) => {
                 let is_ours = challenge.realm == realm && challenge.is_of(&self.key);
@@ -207,7 +273,7 @@ impl Gate {
             Form::Compact | Form::X402V1 => return Ok(None),
         };
         let problem = match quote {
-            Ok(quote) if is_ours && quote.request == asked.request && quote.seller == self.counter.me() => {
+            Ok(quote) if is_ours && quote.request == request && quote.seller == self.counter.me() => {
                 if self.clock.now() < quote.expires {
                     return Ok(Some(quote));
                 }
@@ -221,27 +287,26 @@ impl Gate {
         Err(PaymentProblem { challenge: Some(id), ..problem }.into())
     }
 
-    /// A refusal that says what it costs and how to pay, in every dialect.
-    fn challenge(&self, asked: &Asked<'_>, problem: PaymentProblem) -> Answer {
+    /// A refusal that says what it costs and how to pay, in every dialect. `target` is the path and
+    /// query that were asked for.
+    pub(crate) fn challenge(&self, quote: &Quote, asked: &HeaderMap, target: &str, problem: &PaymentProblem) -> Answer {
         metrics::counter!("farthing_gateway_challenges_total").increment(1);
-        let quote = self.quote(asked.price, asked.request);
-        let now = self.clock.now();
-        let host = host(&asked.parts.headers);
-        let url = format!("{}://{host}{}", self.scheme, asked.parts.uri.path());
-        let v2 = x402::PaymentRequirements::new(&self.key, &quote, now, &host);
+        let (now, host) = (self.clock.now(), host(asked));
+        let url = format!("{}://{host}{target}", self.scheme);
+        let v2 = x402::PaymentRequirements::new(&self.key, quote, now, &host);
         let v1 = x402::PaymentRequirementsV1::new(v2.clone(), &url);
-        let mut body = serde_json::to_value(&problem).unwrap_or_default();
+        let mut body = serde_json::to_value(problem).unwrap_or_default();
         if let Some(members) = body.as_object_mut() {
             members.insert("x402Version".into(), 1.into());
             members.insert("error".into(), problem.detail.clone().into());
             members.insert("accepts".into(), serde_json::to_value([v1]).unwrap_or_default());
             members.insert("offer".into(), names::OFFER_PATH.into());
         }
-        let mut answer = refuse::with_body(&problem, serde_json::to_vec(&body).unwrap_or_default());
+        let mut answer = refuse::with_body(problem, serde_json::to_vec(&body).unwrap_or_default());
         let headers = answer.headers_mut();
-        let accepts = asked.parts.headers.get(names::ACCEPT_PAYMENT).and_then(|value| value.to_str().ok());
+        let accepts = asked.get(names::ACCEPT_PAYMENT).and_then(|value| value.to_str().ok());
         for intent in [names::SESSION, names::CHARGE] {
-            let challenge = Challenge::new(&self.key, &quote, &host, intent).header();
+            let challenge = Challenge::new(&self.key, quote, &host, intent).header();
             if payment::accepts(accepts, intent)
                 && let Ok(value) = HeaderValue::try_from(challenge)
             {
@@ -260,6 +325,16 @@ impl Gate {
 pub(crate) fn address(parts: &Parts) -> IpAddr {
     let from = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     source(from.map_or(IpAddr::from([0; 4]), |from| from.0.ip()))
+}
+
+/// Path and query: what a request is for.
+pub(crate) fn target(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("/", |target| target.as_str())
+}
+
+fn too_many(detail: &str) -> Box<PaymentProblem> {
+    let problem = PaymentProblem::new(problem::RATE, detail);
+    PaymentProblem { fault: Fault::Nobody, remedy: Remedy::Again, ..problem }.into()
 }
 
 /// The longest name of a host that is repeated in a challenge.

@@ -12,6 +12,9 @@ use crate::book::lock;
 /// The most addresses remembered; beyond it those of earlier hours are forgotten.
 const GUESTS_MAX: usize = 65_536;
 
+/// The most answers of 4xx that one address gets for nothing in a minute, at one route.
+pub(crate) const FREE_ERRORS_MAX: u32 = 120;
+
 /// Requests by route and address.
 #[derive(Debug, Default)]
 pub(crate) struct Guests(Mutex<HashMap<(usize, IpAddr), Visits>>);
@@ -22,6 +25,8 @@ struct Visits {
     in_second: u32,
     hour: u64,
     free: u32,
+    minute: u64,
+    in_minute: u32,
 }
 
 impl Guests {
@@ -46,6 +51,26 @@ impl Guests {
                 visits.free += u32::from(free);
                 free
             })
+    }
+
+    /// Whether one more request may be passed on whose no would cost nothing. That it costs nothing
+    /// must not mean that a service can be asked without end for nothing.
+    pub(crate) fn may_fail(&self, now: Time, route: usize, from: IpAddr) -> bool {
+        let minute = now.as_millis() / 60_000;
+        let guests = lock(&self.0);
+        guests.get(&(route, from)).is_none_or(|visits| visits.minute != minute || visits.in_minute < FREE_ERRORS_MAX)
+    }
+
+    /// A request failed and was given back.
+    pub(crate) fn failed(&self, now: Time, route: usize, from: IpAddr) {
+        let minute = now.as_millis() / 60_000;
+        self.visit(now, route, from, |visits| {
+            if visits.minute != minute {
+                (visits.minute, visits.in_minute) = (minute, 0);
+            }
+            visits.in_minute = visits.in_minute.saturating_add(1);
+            true
+        });
     }
 
     /// Another tariff: routes have other numbers.

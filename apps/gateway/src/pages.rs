@@ -6,7 +6,8 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{Response, StatusCode};
+use axum::http::{HeaderMap, Response, StatusCode};
+use axum::middleware::Next;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use farthing_core::id::{ChainId, PeerId};
@@ -18,17 +19,23 @@ use farthing_coupon::messages::{Initiate, Payment};
 use farthing_coupon::micro::SessionName;
 use farthing_dialects::names;
 use farthing_dialects::problem::{self, PaymentProblem};
-use farthing_dialects::quote::request_digest;
+use farthing_dialects::quote::{Quote, request_digest};
 use farthing_dialects::service::{AskSession, BringTip, CloseSession, SessionView};
 use farthing_dialects::{credential, names::CBOR};
 use farthing_driver::NoReply;
+use farthing_net::http::problem::Problem;
 
-use crate::book::{Purpose, Taken};
+use crate::book::{Denied, Purpose, Taken};
 use crate::gate::{self, Gate, unavailable};
-use crate::proxy::TOP_UPS_MAX;
+use crate::proxy::{self, Meter, TOP_UPS_MAX};
 use crate::{catalogue, cors, refuse};
 
 type Answer = Response<Body>;
+
+/// The most bytes of a request's path and headers together.
+pub(crate) const HEAD_BYTES_MAX: usize = 16 << 10;
+/// The most headers of a request.
+pub(crate) const HEADERS_MAX: usize = 64;
 
 /// The router of the whole gateway.
 pub(crate) fn router(gate: Arc<Gate>) -> Router {
@@ -42,14 +49,28 @@ pub(crate) fn router(gate: Arc<Gate>) -> Router {
         .route(names::CLOSE_PATH, post(close))
         .route(names::SESSION_PATH, post(session))
         .route(names::TIP_PATH, post(tip))
-        .route(&names::stream_path("{name}"), post(top_up))
+        .route(&names::stream_path("{name}"), post(top_up).get(proxy::state))
         .route(&names::receipt_path("{name}"), get(receipts))
         .route("/.well-known/farthing/healthz", get(async move || health(&healthy)))
         .layer(axum::middleware::map_response(async |mut answer: Answer| {
             cors::expose(answer.headers_mut());
             answer
         }));
-    own.fallback(gate::serve).with_state(gate)
+    own.fallback(gate::serve).layer(axum::middleware::from_fn(bounded)).with_state(gate)
+}
+
+/// Refuses a head that is too large in words. The server takes in one of twice the size, and cuts off
+/// without a word whatever is larger still.
+async fn bounded(request: Request, next: Next) -> Answer {
+    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let bytes = fields.sum::<usize>() + gate::target(request.uri()).len();
+    if bytes > HEAD_BYTES_MAX || request.headers().len() > HEADERS_MAX {
+        let detail = format!(
+            "path and headers may have {HEAD_BYTES_MAX} bytes and {HEADERS_MAX} headers: send less; nothing was taken"
+        );
+        return Problem::of_http(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail).into_response();
+    }
+    next.run(request).await
 }
 
 fn health(gate: &Gate) -> StatusCode {
@@ -98,7 +119,7 @@ async fn owned<T: Statement>(
         return Err(Refusal::new(Code::Expired, "this was said too long ago, or the clocks differ"));
     }
     let name = SessionName::of(chain);
-    let owner = gate.book.with(name, |session, _| (session.chain(), session.buyer())).await;
+    let owner = gate.book.with(name, |session, _, _| (session.chain(), session.buyer())).await;
     match owner.map_err(NoReply::into_refusal)? {
         Some(found) if found == (chain, PeerId(verified.signer().0)) => Ok(name),
         _ => Err(Refusal::new(Code::Unknown, "you have no such session here")),
@@ -106,7 +127,7 @@ async fn owned<T: Statement>(
 }
 
 async fn view(gate: &Gate, name: SessionName, closing: bool) -> Result<SessionView, Refusal> {
-    let view = gate.book.with(name, |session, closed| {
+    let view = gate.book.with(name, |session, closed, _| {
         *closed |= closing;
         SessionView {
             chain: session.chain(),
@@ -145,6 +166,8 @@ async fn tip(State(gate): State<Arc<Gate>>, body: Bytes) -> Answer {
     };
     match gate.book.tip(said.session, &said.tip).await {
         Ok(Ok(seen)) => cbor(Ok(seen)),
+        // Nothing is bought here, so nothing is required to be paid.
+        Ok(Err(Denied::Pay(why, _))) => refuse::refusal(why.into()),
         Ok(Err(why)) => refuse::response(&refuse::denied(why)),
         Err(why) => refuse::refusal(why.into_refusal()),
     }
@@ -152,26 +175,36 @@ async fn tip(State(gate): State<Arc<Gate>>, body: Bytes) -> Answer {
 
 /// More money for a running answer.
 async fn top_up(State(gate): State<Arc<Gate>>, Path(name): Path<String>, request: Request) -> Answer {
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let digest = request_digest("POST", path, b"");
-    let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    let found = credential::find(headers);
-    pay_more(&gate, &name, digest, found).await.unwrap_or_else(|problem| refuse::response(&problem))
+    let (target, headers) = (gate::target(request.uri()), request.headers());
+    let Some(meter) = gate.streams.running(&name) else { return refuse::response(&over()) };
+    let digest = request_digest("POST", target, b"");
+    match pay_more(&gate, &meter, digest, headers).await {
+        Ok(()) => proxy::accepted(&gate.book, &meter),
+        Err(problem) if problem.status == StatusCode::PAYMENT_REQUIRED.as_u16() => {
+            let quote = Quote { request: digest, expires: gate.quoted_until(), ..meter.quote().clone() };
+            gate.challenge(&quote, headers, target, &problem)
+        }
+        Err(problem) => refuse::response(&problem),
+    }
+}
+
+fn over() -> PaymentProblem {
+    PaymentProblem::new(problem::SESSION_CLOSED, "no such answer is running; nothing was taken")
 }
 
 async fn pay_more(
     gate: &Gate,
-    name: &str,
+    meter: &Meter,
     digest: [u8; 32],
-    found: Result<Option<credential::Credential>, credential::BadCredential>,
-) -> Result<Answer, Box<PaymentProblem>> {
+    headers: &HeaderMap,
+) -> Result<(), Box<PaymentProblem>> {
     let unpaid = || {
         PaymentProblem::new(problem::PAYMENT_REQUIRED, "send a coupon in Authorization, of as many units as you like")
     };
+    let found = credential::find(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
     let found = found.map_err(|why| Box::new(refuse::unreadable(why)))?.ok_or_else(|| Box::new(unpaid()))?;
+    gate.quoted(&found.form, headers, digest)?;
     let credential::Credential { coupon, bearer, .. } = found;
-    let over = || PaymentProblem::new(problem::SESSION_CLOSED, "no such answer is running; nothing was taken");
-    let meter = gate.streams.running(name).ok_or_else(|| Box::new(over()))?;
     if meter.session != coupon.session {
         return Err(PaymentProblem::new(
             problem::VERIFICATION_FAILED,
@@ -184,12 +217,12 @@ async fn pay_more(
         gate.book.take(&coupon, purpose, |_| Ok(coupon.units)).await.map_err(|why| Box::new(unavailable(why)))?;
     let payment = match taken {
         Ok(Taken::Fresh(payment)) => payment,
-        Ok(Taken::Again(..)) | Err(crate::book::Denied::InProgress) => return Ok(StatusCode::ACCEPTED.into_response()),
+        Ok(Taken::Again(..)) | Err(Denied::InProgress) => return Ok(()),
         Err(why) => return Err(refuse::denied(why).into()),
     };
     gate.book.durable(payment.batch).await.map_err(|_| Box::new(crate::proxy::not_durable()))?;
     if meter.add(payment.entry).is_ok() {
-        return Ok(StatusCode::ACCEPTED.into_response());
+        return Ok(());
     }
     let (acks, _) = gate.book.settle(payment.session, &[(payment.entry, 0)], crate::book::NOTHING);
     let problem = over();

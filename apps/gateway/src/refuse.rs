@@ -35,9 +35,14 @@ pub(crate) fn with_body(problem: &PaymentProblem, body: Vec<u8>) -> Response<Bod
     response
 }
 
-/// A protocol refusal as a response.
+/// A protocol refusal as a response. What is missing then is money at the bank: a 402 would have to
+/// come with a challenge.
 pub(crate) fn refusal(refusal: Refusal) -> Response<Body> {
-    Problem::from(refusal).into_response()
+    let mut problem = Problem::from(refusal);
+    if problem.status == StatusCode::PAYMENT_REQUIRED.as_u16() {
+        problem.status = StatusCode::FORBIDDEN.as_u16();
+    }
+    problem.into_response()
 }
 
 /// What is wrong with a credential that cannot be read.

@@ -390,10 +390,18 @@ impl Session {
     /// back because a request failed, is never claimed.
     #[must_use]
     pub fn clearing(&self, is_final: bool) -> Clearing {
+        self.clearing_without(0, is_final)
+    }
+
+    /// The same without so many units, of payments that are still being served: what those come to
+    /// is not known yet, and a later clearing asks for it.
+    #[must_use]
+    pub fn clearing_without(&self, in_flight: u32, is_final: bool) -> Clearing {
+        let through = self.state.charged.saturating_sub(in_flight).max(self.state.cleared);
         Clearing {
             chain: self.chain,
-            through: self.state.charged,
-            word: self.state.tip.below(&self.tag, self.state.charged).word(),
+            through,
+            word: self.state.tip.below(&self.tag, through).word(),
             opening: (self.state.cleared == 0).then(|| self.state.opening.clone()),
             is_final,
         }

@@ -215,14 +215,15 @@ impl Book {
         Ok(Ok(seen))
     }
 
-    /// Looks at a session, or changes it; a change is on disk when this returns.
+    /// Looks at a session, or changes it; a change is on disk when this returns. `change` is told how
+    /// many units are paid for by requests that are being served.
     ///
     /// # Errors
     /// [`NoReply`].
     pub(crate) async fn with<T: Send>(
         &self,
         name: SessionName,
-        change: impl FnOnce(&mut Session, &mut bool) -> T + Send,
+        change: impl FnOnce(&mut Session, &mut bool, u32) -> T + Send,
     ) -> Result<Option<T>, NoReply> {
         if !self.load(name).await? {
             return Ok(None);
@@ -230,7 +231,7 @@ impl Book {
         let (done, batch) = {
             let mut shard = self.shard(name);
             let Some(entry) = shard.open.get_mut(&name) else { return Ok(None) };
-            let done = change(&mut entry.session, &mut entry.closed);
+            let done = change(&mut entry.session, &mut entry.closed, entry.in_flight);
             (done, self.journal.mark(name, &mut entry.marked))
         };
         self.durable(batch).await.map_err(|NotDurable| NoReply::Unknown)?;

@@ -29,6 +29,8 @@ pub(super) struct Entry {
     pub(super) marked: u64,
     /// Payments that are being served.
     busy: u32,
+    /// The units of those: what they come to is not known yet.
+    pub(super) in_flight: u32,
     used: u64,
 }
 
@@ -53,7 +55,7 @@ impl Shard {
             self.evict(max, journal);
         }
         self.tick += 1;
-        let entry = Entry { session, closed, marked: 0, busy: 0, used: self.tick };
+        let entry = Entry { session, closed, marked: 0, busy: 0, in_flight: 0, used: self.tick };
         self.open.entry(name).or_insert_with(|| Box::new(entry));
     }
 
@@ -118,6 +120,7 @@ impl Shard {
             }
             _ => {
                 entry.busy += 1;
+                entry.in_flight = entry.in_flight.saturating_add(taken.entry.units);
                 self.answers.begin(name, taken.entry, purpose.key);
                 Taken::Fresh(Payment { session: name, entry: taken.entry, batch, unit })
             }
@@ -137,6 +140,7 @@ impl Shard {
         let mut batch = None;
         for (paid, charged) in used {
             entry.busy = entry.busy.saturating_sub(1);
+            entry.in_flight = entry.in_flight.saturating_sub(paid.units);
             if *charged < paid.units {
                 entry.session.give_back(paid, *charged);
                 batch = Some(journal.mark(name, &mut entry.marked));

@@ -48,6 +48,9 @@ struct File {
     name: String,
     #[serde(default)]
     description: String,
+    /// For routes that do not say.
+    #[serde(default)]
+    charge_errors: bool,
     #[serde(default)]
     route: Vec<RouteEntry>,
 }
@@ -70,6 +73,7 @@ struct RouteEntry {
     free_tier: u32,
     description: Option<String>,
     answer: Option<String>,
+    charge_errors: Option<bool>,
 }
 
 const fn request() -> UnitKind {
@@ -86,6 +90,7 @@ pub fn single(price: Amount) -> Result<Tariff, PriceError> {
         coupon: None,
         name: String::new(),
         description: String::new(),
+        charge_errors: false,
         route: Vec::new(),
     };
     check(file, price.currency())
@@ -129,10 +134,12 @@ fn check(file: File, currency: Currency) -> Result<Tariff, PriceError> {
     if file.name.len() > WORDS_MAX || file.description.len() > WORDS_MAX {
         return Err(senseless("name, description", format!("at most {WORDS_MAX} bytes each")));
     }
-    let mut routes = file.route.iter().map(|entry| route(entry, currency)).collect::<Result<Vec<_>, _>>()?;
+    let mut routes =
+        file.route.iter().map(|entry| route(entry, currency, file.charge_errors)).collect::<Result<Vec<_>, _>>()?;
     if let Some(price) = &file.price {
         let price = amount(price, currency, "price")?;
-        let price = Price { kind: UnitKind::Request, rate: Rate { price, per: 1 }, max: price };
+        let (rate, charge_errors) = (Rate { price, per: 1 }, file.charge_errors);
+        let price = Price { kind: UnitKind::Request, rate, max: price, charge_errors };
         routes.push(Route {
             pattern: Pattern::all(),
             methods: Vec::new(),
@@ -164,7 +171,7 @@ fn check(file: File, currency: Currency) -> Result<Tariff, PriceError> {
     Ok(Tariff { coupon, name: file.name, description: file.description, routes })
 }
 
-fn route(entry: &RouteEntry, currency: Currency) -> Result<Route, PriceError> {
+fn route(entry: &RouteEntry, currency: Currency, charge_errors: bool) -> Result<Route, PriceError> {
     let place = format!("route {}", entry.path);
     let wrong = |why: &str| senseless(&place, why);
     let pattern = Pattern::new(&entry.path);
@@ -179,8 +186,12 @@ fn route(entry: &RouteEntry, currency: Currency) -> Result<Route, PriceError> {
         return Err(senseless(&place, format!("an answer has at most {ANSWER_BYTES_MAX} bytes")));
     }
     let price = match (&entry.price, entry.free) {
+        (None, true) if entry.charge_errors.is_some() => return Err(wrong("what is free charges for no answer")),
         (None, true) => None,
-        (Some(price), false) => Some(priced(entry, amount(price, currency, &place)?, currency, &place)?),
+        (Some(price), false) => {
+            let price = priced(entry, amount(price, currency, &place)?, currency, &place)?;
+            Some(Price { charge_errors: entry.charge_errors.unwrap_or(charge_errors), ..price })
+        }
         (Some(_), true) | (None, false) => return Err(wrong("give a price, or free = true, and not both")),
     };
     Ok(Route {
@@ -190,7 +201,7 @@ fn route(entry: &RouteEntry, currency: Currency) -> Result<Route, PriceError> {
         rate: entry.rate,
         free_tier: entry.free_tier,
         description: entry.description.clone(),
-        answer: entry.answer.as_deref().map(Into::into),
+        answer: entry.answer.clone().map(Into::into),
     })
 }
 
@@ -206,7 +217,7 @@ fn priced(entry: &RouteEntry, price: Amount, currency: Currency, place: &str) ->
     if per == 0 {
         return Err(wrong("per is at least 1"));
     }
-    Ok(Price { kind: entry.unit, rate: Rate { price, per }, max })
+    Ok(Price { kind: entry.unit, rate: Rate { price, per }, max, charge_errors: false })
 }
 
 fn is_method(text: &str) -> bool {

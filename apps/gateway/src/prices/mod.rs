@@ -8,12 +8,16 @@ mod tests;
 use std::num::NonZeroU32;
 use std::sync::{Arc, RwLock};
 
+use bytes::Bytes;
 use farthing_core::amount::{Amount, Currency, Rate};
 use farthing_coupon::session::WINDOW;
 use farthing_dialects::quote::UnitKind;
 
 pub use file::{PriceError, ROUTES_MAX, read, single};
 pub use path::{BadPath, Pattern, plain};
+
+/// The most routes that are named in a sentence.
+const PLACES_SHOWN: usize = 5;
 
 /// What one route costs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +35,7 @@ pub struct Route {
     /// In words, for the catalogue.
     pub description: Option<String>,
     /// What is answered, without asking the service.
-    pub answer: Option<Arc<str>>,
+    pub answer: Option<Bytes>,
 }
 
 /// A price.
@@ -43,6 +47,8 @@ pub struct Price {
     pub rate: Rate,
     /// The most that is asked for beforehand, in money; for [`UnitKind::Request`] the price itself.
     pub max: Amount,
+    /// Whether an answer of 4xx costs as much as any other: the service's no is work too.
+    pub charge_errors: bool,
 }
 
 /// All prices, checked.
@@ -63,6 +69,20 @@ impl Tariff {
     #[must_use]
     pub fn route(&self, method: &str, path: &str) -> Option<(usize, &Route)> {
         self.routes.iter().enumerate().find(|(_, route)| route.fits(method, path))
+    }
+
+    /// Which answers cost something, in a sentence.
+    #[must_use]
+    pub fn charging(&self) -> String {
+        let charged = |route: &&Route| route.price.is_some_and(|price| price.charge_errors);
+        let places: Vec<&str> = self.routes.iter().filter(charged).map(|route| route.pattern.as_str()).collect();
+        match places.len() {
+            0 => "an answer of 4xx or 5xx costs nothing".to_owned(),
+            1..=PLACES_SHOWN => format!("an answer of 5xx costs nothing, one of 4xx only at {}", places.join(", ")),
+            more => {
+                format!("an answer of 5xx costs nothing, one of 4xx only at {more} of {} routes", self.routes.len())
+            }
+        }
     }
 
     /// Its currency.

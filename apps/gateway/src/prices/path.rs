@@ -1,5 +1,7 @@
 //! Paths, read so that gateway and service agree on what is asked for.
 
+use std::sync::Arc;
+
 /// Why a path is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the path can be read in more than one way: write it without dot segments, backslashes and encoded slashes")]
@@ -42,7 +44,7 @@ fn hex(digit: Option<u8>) -> Result<u8, BadPath> {
 /// A pattern of paths: `*` is any one segment, `**` at the end is anything below.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
-    text: String,
+    text: Arc<str>,
 }
 
 impl Pattern {
@@ -57,25 +59,31 @@ impl Pattern {
             "" => at != last,
             word => word.contains('*') || word == "." || word == "..",
         };
-        (!segments.iter().enumerate().any(odd)).then(|| Self { text: text.to_owned() })
+        (!segments.iter().enumerate().any(odd)).then(|| Self { text: text.into() })
     }
 
     /// Everything.
     #[must_use]
     pub fn all() -> Self {
-        Self { text: "/**".to_owned() }
+        Self { text: "/**".into() }
     }
 
     /// Whether it is everything.
     #[must_use]
     pub fn is_all(&self) -> bool {
-        self.text == "/**"
+        &*self.text == "/**"
     }
 
     /// As written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// As written, for whoever keeps it.
+    #[must_use]
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.text)
     }
 
     /// Whether a [`plain`] path fits.

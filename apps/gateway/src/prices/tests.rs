@@ -49,11 +49,29 @@ fn a_price_file_that_makes_no_sense_is_refused_with_its_place() {
         ("price = \"1 XTS\"\n[[route]]\npath = \"/a\"\nprice = \"1 XTS\"\nunit = \"byte\"", "need a max"),
         ("price = \"1 XTS\"\n[[route]]\npath = \"/a\"\nprice = \"1 XTS\"\nmethods = [\"get\"]", "capitals"),
         ("price = \"1 XTS\"\ncolour = 1", "unknown field"),
+        ("price = \"1 XTS\"\n[[route]]\npath = \"/a\"\nfree = true\ncharge_errors = true", "charges for no answer"),
         ("[[route]]\npath = \"/**\"\nfree = true", "nothing costs anything"),
     ] {
         let why = parse(bad, Currency::XTS).unwrap_err().to_string();
         assert!(why.contains(says), "{bad}: {why}");
     }
+}
+
+#[test]
+fn errors_of_the_service_cost_something_only_where_the_file_says_so() {
+    let routes =
+        "[[route]]\npath = \"/a\"\nprice = \"1 XTS\"\n[[route]]\npath = \"/b\"\nprice = \"1 XTS\"\ncharge_errors = ";
+    let charged = |text: &str| {
+        let tariff = parse(text, Currency::XTS).unwrap();
+        let of = |path| tariff.route("GET", path).unwrap().1.price.unwrap().charge_errors;
+        ([of("/a"), of("/b"), of("/c")], tariff.charging())
+    };
+    let (which, told) = charged(&format!("price = \"1 XTS\"\n{routes}false"));
+    assert_eq!((which, &told[..]), ([false; 3], "an answer of 4xx or 5xx costs nothing"));
+    let (which, told) = charged(&format!("price = \"1 XTS\"\n{routes}true"));
+    assert_eq!((which, told.ends_with("4xx only at /b")), ([false, true, false], true));
+    let (which, _) = charged(&format!("charge_errors = true\nprice = \"1 XTS\"\n{routes}false"));
+    assert_eq!(which, [true, false, true]);
 }
 
 #[test]

@@ -85,7 +85,8 @@ async fn gateway_refuses_a_coupon_for_another_request_session_or_gateway() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_payment_sent_a_thousand_times_in_parallel_is_delivered_once() {
-    let town = Arc::new(Town::new().await);
+    let patient = |config: &mut farthing_gateway::Config| config.patience = std::time::Duration::from_secs(20);
+    let town = Arc::new(Town::with(crate::town::PRICES, patient).await);
     let mut buyer = town.buyer(1, 100).await;
     let coupon = buyer.coupon("GET", "/slow", b"", 1);
     let all: Vec<_> = (0..1_000)

@@ -1,11 +1,13 @@
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use farthing_core::time::Span;
+use farthing_dialects::names;
+use farthing_dialects::service::{CloseSession, SessionView};
 use farthing_gateway::report::Report;
 use farthing_gateway::{Durability, StartError};
 
-use crate::town::{PRICES, Town, micros, send};
+use crate::town::{HERE, NOW, PRICES, Town, micros, send};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_and_what_was_used_survive_a_restart() {
@@ -55,6 +57,91 @@ async fn a_clearing_whose_answer_is_lost_is_sent_again_and_paid_once() {
     assert_eq!((revenue.open, revenue.paid_micros, revenue.cleared_micros, revenue.unanswered), (1, 300, 300, 0));
 }
 
+/// `/slow` by the byte: up to ten coupons are authorised, and its four bytes cost one.
+const SLOW_BY_THE_BYTE: &str = r#"
+price = "0.0001 XTS"
+[[route]]
+path = "/slow"
+price = "0.0001 XTS"
+unit = "byte"
+per = 1000
+max = "0.0010 XTS"
+"#;
+
+fn patient(config: &mut farthing_gateway::Config) {
+    config.patience = Duration::from_secs(20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clearing_never_takes_the_maximum_of_a_request_in_flight() {
+    let town = Town::with(SLOW_BY_THE_BYTE, patient).await;
+    let mut buyer = town.buyer(1, 100).await;
+    assert_eq!(buyer.get("/hello", 1).await.status(), 200);
+    let coupon = buyer.coupon("GET", "/slow", b"", 10);
+    let asking = async { send(&town, "/slow", &coupon).await };
+    let clearing = async {
+        town.reached(2).await;
+        town.control.clear().await.unwrap();
+        assert_eq!(town.bank.paid(), (100, 0), "what is settled, and nothing of what is in flight");
+        town.seen.gate.add_permits(1);
+    };
+    let (answer, ()) = tokio::join!(asking, clearing);
+    assert_eq!((answer.status().as_u16(), buyer.charged(&answer)), (200, 1));
+    town.control.clear().await.unwrap();
+    assert_eq!(town.bank.paid(), (200, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_clearing_waits_for_requests_in_flight_and_takes_what_they_cost() {
+    for end in ["closed", "expired"] {
+        let town = Town::with(SLOW_BY_THE_BYTE, patient).await;
+        let mut buyer = town.buyer(1, 100).await;
+        let coupon = buyer.coupon("GET", "/slow", b"", 10);
+        let asking = async { send(&town, "/slow", &coupon).await };
+        let chain = buyer.spender.chain();
+        let said = buyer.pseudonym.sign(HERE, &CloseSession { chain, at: NOW });
+        let clearing = async {
+            town.reached(1).await;
+            match end {
+                "closed" => assert!(town.post::<SessionView>(names::CLOSE_PATH, &said).await.unwrap().closed),
+                _ => town.clock.advance(Span::from_days(1)),
+            }
+            assert_eq!(town.control.clear().await.unwrap().waiting, 1);
+            assert_eq!(town.bank.paid(), (0, 0));
+            town.seen.gate.add_permits(1);
+        };
+        let (answer, ()) = tokio::join!(asking, clearing);
+        assert_eq!((answer.status().as_u16(), buyer.charged(&answer)), (200, 1), "{end}");
+        assert_eq!(town.control.clear().await.unwrap().waiting, 0);
+        assert_eq!(town.bank.paid(), (100, 1), "{end}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clearings_that_race_with_requests_never_pay_more_than_was_charged() {
+    let town = Town::with(SLOW_BY_THE_BYTE, patient).await;
+    let mut buyer = town.buyer(1, 1_000).await;
+    let coupons: Vec<_> = (0..40).map(|_| buyer.coupon("GET", "/slow", b"", 10)).collect();
+    let charged = AtomicU64::new(0);
+    let asking = futures::future::join_all(coupons.iter().map(|coupon| async {
+        let answer = send(&town, "/slow", coupon).await;
+        assert_eq!(answer.status(), 200);
+        charged.fetch_add(1, Ordering::SeqCst);
+    }));
+    let clearing = async {
+        for n in 1..=40 {
+            town.reached(n).await;
+            town.seen.gate.add_permits(1);
+            // What was let through may be settled; nothing else may be asked for.
+            town.control.clear().await.unwrap();
+            assert!(town.bank.paid().0 <= 100 * n as u64, "{:?} after {n}", town.bank.paid());
+        }
+    };
+    tokio::join!(asking, clearing);
+    town.control.clear().await.unwrap();
+    assert_eq!((town.bank.paid(), charged.load(Ordering::SeqCst)), ((4_000, 0), 40));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_ended_is_cleared_for_good_and_counted() {
     let town = Town::new().await;
@@ -76,7 +163,7 @@ async fn the_bank_s_lost_answer_is_asked_for_again_and_its_no_is_handed_on() {
     assert_eq!(buyer.get("/hello", 1).await.status(), 200);
     town.bank.says_no.store(true, Ordering::SeqCst);
     let (status, why) = town.try_buyer(2, 10).await.err().unwrap();
-    assert!(status == 402 && why.contains("no money"), "{why}");
+    assert!(status == 403 && why.contains("no money"), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -312,7 +312,7 @@ impl Town {
         let prices = PriceSource::File(home.path().join("prices.toml"));
         let listen = "127.0.0.1:0".parse().unwrap();
         let mut config = Config::new(format!("http://{service}"), listen, home.path().join("records"), prices);
-        config.patience = Duration::from_millis(500);
+        config.patience = Duration::from_secs(2);
         config.clear.every = Duration::from_secs(3_600);
         change(&mut config);
         let there = Bank {
@@ -346,6 +346,13 @@ impl Town {
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
+    }
+
+    /// Waits until the service has been asked so often.
+    pub(crate) async fn reached(&self, calls: usize) {
+        while self.seen.calls() < calls {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Response {

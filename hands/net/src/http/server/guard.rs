@@ -20,6 +20,7 @@ use governor::clock::Clock;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
+use metrics::SharedString;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument;
 
@@ -32,6 +33,11 @@ use super::{Limits, source};
 /// a plain text refusal stays one, and no caching rule is added.
 #[derive(Debug, Clone, Copy)]
 pub struct Verbatim;
+
+/// Names what answered (as an extension of the response), where it is no route of the router: for the
+/// counters. Bounded in number, as routes are.
+#[derive(Debug, Clone)]
+pub struct Route(pub Arc<str>);
 
 /// The header by which a request is found again in logs, here and at the sender's.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -186,10 +192,10 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, nex
     guard.tidy(number);
     let id = guard.id(request.headers(), number);
     // The route and not the path: paths may name people, and there is no end of them.
-    let route = request.extensions().get::<MatchedPath>();
-    let route = route.map_or_else(|| "none".to_owned(), |route| route.as_str().to_owned());
+    // A handler that has routes of its own records which.
+    let matched: Option<Arc<str>> = request.extensions().get::<MatchedPath>().map(|route| route.as_str().into());
     let span = tracing::info_span!(
-        "request", id = id.to_str().unwrap_or_default(), method = %request.method(), route
+        "request", id = id.to_str().unwrap_or_default(), method = %request.method(), route = matched.as_deref()
     );
     let response = async {
         let response = guard.pass(request, next).await.unwrap_or_else(Problem::into_response);
@@ -202,7 +208,9 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, nex
         } else {
             tracing::info!(status, micros);
         }
-        let labels = [("route", route), ("status", status.to_string())];
+        let route = response.extensions().get::<Route>().map(|route| Arc::clone(&route.0)).or(matched);
+        let route = route.map_or(SharedString::const_str("none"), SharedString::from);
+        let labels = [("route", route), ("status", status.to_string().into())];
         metrics::counter!("farthing_http_requests_total", &labels).increment(1);
         metrics::histogram!("farthing_http_request_seconds", &labels[..1]).record(time);
         response

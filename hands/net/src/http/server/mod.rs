@@ -26,7 +26,7 @@ use super::endpoint::Endpoint;
 use super::tls::{self, Fingerprint, Identity};
 
 pub use error::BindError;
-pub use guard::Verbatim;
+pub use guard::{Route, Verbatim};
 
 /// How to start a server.
 #[derive(Debug, Clone)]
