@@ -12,7 +12,7 @@ use farthing_gateway::acquirer::BankDesk;
 use farthing_gateway::clearing::ClearWhen;
 use farthing_gateway::prices::single;
 use farthing_gateway::report::{Report, ReportError, Revenue, SessionLine, shown};
-use farthing_gateway::{Bank, Config, Control, Durability, Gateway, Keys, Listed, PriceSource, StartError};
+use farthing_gateway::{Bank, Behind, Config, Control, Durability, Gateway, Keys, Listed, PriceSource, StartError};
 use farthing_index::client::IndexClient;
 use farthing_net::http::endpoint::Endpoint;
 use farthing_net::http::server::Tls;
@@ -55,8 +55,12 @@ enum GatewayCommand {
 struct ServeArgs {
     /// The service that is charged for, such as http://127.0.0.1:8000, or https://host with
     /// #sha256=… behind it where no authority vouches for its certificate
-    #[arg(long, value_name = "URL", required = true)]
+    #[arg(long, value_name = "URL")]
     upstream: Option<String>,
+    /// A folder whose files are charged for, instead of a service: ranges and types included,
+    /// hidden files and links out of the folder left out
+    #[arg(long, value_name = "FOLDER", conflicts_with = "upstream")]
+    serve: Option<PathBuf>,
     /// What every request costs, such as "0.0001 XTS"
     #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true, required_unless_present = "prices")]
     price: Option<Typed>,
@@ -72,6 +76,12 @@ struct ServeArgs {
     /// How long the service may take to begin its answer; then the payment is given back
     #[arg(long, value_name = "TIME", default_value = "25s")]
     upstream_time: humantime::Duration,
+    /// How long a running answer or connection waits for more money before it ends
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    money_time: humantime::Duration,
+    /// The longest body of a request, in MiB: it is held whole, since the payment is bound to it
+    #[arg(long, value_name = "MIB", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    body_max: u16,
     /// When payments are on disk: "each", before the service is asked; or a time such as 10ms, at
     /// most so much later
     #[arg(long, value_name = "WHEN", default_value = "each", value_parser = durability)]
@@ -123,17 +133,27 @@ async fn serve(app: &App, args: ServeArgs) -> Result<(), Failure> {
     private_dir(&home)?;
     let (wallet, client) = peer::owner(app).await?;
     let (currency, address) = (client.info().body().currency, client.address().endpoint().to_string());
-    let upstream = args.upstream.ok_or_else(|| Failure::usage("name the service: --upstream http://127.0.0.1:8000"))?;
+    let behind = match (args.upstream, args.serve) {
+        (Some(service), _) => Behind::Service(service),
+        (None, Some(folder)) => Behind::Folder(folder),
+        (None, None) if args.prices.is_some() => Behind::Nothing,
+        (None, None) => {
+            let why = "name what is charged for: --upstream http://127.0.0.1:8000, or --serve FOLDER";
+            return Err(Failure::usage(why));
+        }
+    };
     let prices = match (args.price, args.prices) {
         (Some(price), _) => PriceSource::Fixed(single(price.amount(currency)?).map_err(Failure::usage)?),
         (None, Some(file)) => PriceSource::File(file),
         (None, None) => return Err(Failure::usage("give a --price, or a file of --prices")),
     };
     let threshold = args.clear_at.map(|typed| typed.amount(currency)).transpose()?;
-    let mut config = Config::new(upstream, args.listen_on, home.clone(), prices);
+    let mut config = Config::new(behind, args.listen_on, home.clone(), prices);
     config.tls = if args.listen_on.ip().is_loopback() { Tls::PlainLoopbackOnly } else { Tls::SelfMade { dir: home } };
     config.ops = args.ops_on;
     config.wait_for_upstream(args.upstream_time.into());
+    config.streams.pause = args.money_time.into();
+    config.take_bodies(usize::from(args.body_max) << 20);
     config.durability = args.durability;
     config.clear = ClearWhen { every: args.clear_every.into(), threshold };
     if let Some(index) = app.settings.index.clone().filter(|_| !args.unlisted) {
@@ -231,7 +251,7 @@ impl From<ReportError> for Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::Upstream(_) | StartError::Prices(_) => Self::usage(error),
+            StartError::Behind(_) | StartError::Prices(_) => Self::usage(error),
             StartError::Bind(_) => Self::other(error).next("choose another with --listen-on"),
             StartError::Address(_) => Self::other(error),
             StartError::Store(_) | StartError::Fault(_) | StartError::NoReply(_) | StartError::Folder(_) => {
