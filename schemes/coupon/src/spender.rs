@@ -77,7 +77,13 @@ impl SpenderState {
     /// Units that the seller was paid, or may have been: those that it gave back are not among them.
     #[must_use]
     pub fn used(&self) -> u32 {
-        (self.next - 1).saturating_sub(self.free_units()).saturating_sub(self.forgone.unwrap_or(0))
+        self.at_risk().saturating_sub(self.free_units()).saturating_sub(self.forgone.unwrap_or(0))
+    }
+
+    /// The highest unit whose word may have left.
+    #[must_use]
+    pub const fn at_risk(&self) -> u32 {
+        self.next - 1
     }
 
     /// Units that the seller gave back and that can be paid again.
@@ -383,7 +389,7 @@ impl Spender {
     /// The most that the seller can clear: every unit whose word may have left.
     #[must_use]
     pub const fn at_risk(&self) -> u32 {
-        self.state.next - 1
+        self.state.at_risk()
     }
 
     /// The chain.

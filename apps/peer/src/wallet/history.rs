@@ -65,6 +65,9 @@ pub enum Risk {
     /// The payee of an abandoned reserve may claim what was paid; what was not is out of use until
     /// the bank releases it.
     Abandoned,
+    /// The seller of a session may have what was paid without an answer, and could clear what it gave
+    /// back.
+    Session,
     /// Earned and not redeemed: lost if it is not claimed in time, or if this wallet's file is lost.
     Unredeemed,
 }
@@ -92,7 +95,7 @@ impl Wallet {
     }
 
     /// The most that could be lost, to whom, until when: visits in progress, abandoned reserves,
-    /// earnings not redeemed.
+    /// sessions with something unanswered, earnings not redeemed.
     ///
     /// # Errors
     /// [`WalletError`].

@@ -70,8 +70,8 @@ impl Cap {
 pub enum PolicyRefusal {
     /// A cap would be exceeded.
     #[error(
-        "the wallet's policy allows {cap} {key}, {left} of it is left, and this may cost {asked}: raise `{key}` under \
-         [policy] in wallet.toml, or buy less; nothing was paid",
+        "the wallet's policy allows {cap} {key}, {left} of it is left, and this may cost {asked}: raise `{key}` in the \
+         policy, or buy less; nothing was paid",
         key = .which.key()
     )]
     Over {
@@ -86,8 +86,8 @@ pub enum PolicyRefusal {
     },
     /// The owner did not agree.
     #[error(
-        "this may cost {asked}, more than {above}, and was not approved: approve it, or raise `approve_above` under \
-         [policy] in wallet.toml; nothing was paid"
+        "this may cost {asked}, more than {above}, and was not approved: approve it, or raise `approve_above` in the \
+         wallet's policy; nothing was paid"
     )]
     NotApproved {
         /// What was asked for.

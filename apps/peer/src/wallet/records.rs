@@ -8,6 +8,7 @@ use farthing_core::refusal::Refusal;
 use farthing_core::sign::Signed;
 use farthing_core::time::{Time, TimeFloor};
 use farthing_core::wire::{self, Bounded, Wire};
+use farthing_coupon::micro::SessionName;
 use farthing_ledger::StoreFault;
 use farthing_netpay::messages::{CLAIM_ITEMS_MAX, Release, Visit};
 use farthing_netpay::payer::PurseState;
@@ -395,6 +396,44 @@ pub enum What {
         /// Why.
         #[n(1)]
         why: Refusal,
+    },
+    /// Money was set aside at the bank for a session with a seller who takes coupons.
+    #[n(10)]
+    SessionOpened {
+        /// Where the seller is.
+        #[n(0)]
+        site: String,
+        /// How much.
+        #[n(1)]
+        held: Amount,
+        /// When it ends.
+        #[n(2)]
+        not_after: Time,
+    },
+    /// Such a session ended.
+    #[n(11)]
+    SessionEnded {
+        /// Who was paid.
+        #[n(0)]
+        payee: PeerId,
+        /// Where the seller is.
+        #[n(1)]
+        site: String,
+        /// What was sold, in the seller's words.
+        #[n(2)]
+        description: String,
+        /// What had been set aside.
+        #[n(3)]
+        held: Amount,
+        /// What was paid of that, unanswered payments counted; the rest comes back.
+        #[n(4)]
+        paid: Amount,
+        /// How many requests cost something.
+        #[n(5)]
+        requests: u32,
+        /// The last payment that the seller acknowledged, as its receipt names it.
+        #[n(6)]
+        receipt: Option<(SessionName, u32)>,
     },
 }
 

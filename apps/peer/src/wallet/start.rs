@@ -125,7 +125,8 @@ impl Wallet {
         }
         home.call_witness()?;
         if meta.restored {
-            tracing::warn!(epoch = meta.epoch, "the wallet was restored or copied: it pays only after reconciliation");
+            // Whoever pays with it is told; a warning would only alarm those who do not.
+            tracing::info!(epoch = meta.epoch, "the wallet was restored or copied: it pays only after reconciliation");
         }
         let inner = Inner {
             home,

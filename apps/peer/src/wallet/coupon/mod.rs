@@ -7,8 +7,10 @@
 //!
 //! # What is on the disk
 //! A session is written down *ahead*, in blocks of units that count as paid, so that most payments
-//! touch no disk, and the policy counts a block when it is written. A crash costs at most a block
-//! per session, and units that a seller gave back. After it the session goes on above everything
+//! touch no disk, and the policy counts a block when it is written. When the wallet is closed each
+//! session is written down as it is, and the policy counts what was charged or not answered: no
+//! more. A crash costs at most a block per session, and units that a seller gave back, in these
+//! counts and in what can be paid; money comes back all the same. After it the session goes on above everything
 //! that may have been sent, by its own records; what a seller claims is never asked for.
 //!
 //! # Answers that went missing
@@ -34,12 +36,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use farthing_core::amount::Amount;
 use farthing_core::id::{ChainId, OrderId, PeerId};
 use farthing_core::time::{Span, Time};
+use farthing_coupon::micro::SessionName;
 
 use super::Wallet;
 use super::error::WalletError;
 use super::records::{self, Origin};
 
-pub use delegate::Delegate;
+pub use delegate::{Delegate, Reclaimed};
 pub use opening::{Asking, Opening, Wish};
 pub use rows::{SESSIONS_MAX, SITE_MAX};
 pub use session::{CouponSession, Spend};
@@ -83,12 +86,20 @@ pub struct SessionInfo {
     pub realm: OrderId,
     /// What a unit is worth.
     pub unit: Amount,
+    /// What the bank has set aside for it.
+    pub held: Amount,
     /// Units that can still be paid.
     pub left: u32,
-    /// The most the seller can have cleared by now.
+    /// What was paid: charged by the seller, or not answered.
     pub paid: Amount,
-    /// Of that, paid without an answer or given back: what could be lost.
+    /// Of that, not answered.
+    pub unanswered: Amount,
+    /// Paid without an answer, or given back: what a dishonest seller could clear for nothing.
     pub at_risk: Amount,
+    /// How many requests cost something.
+    pub requests: u32,
+    /// The last payment that the seller acknowledged, as its receipt names it.
+    pub receipt: Option<(SessionName, u32)>,
     /// When it ends, and what was not spent comes back.
     pub not_after: Time,
 }

@@ -13,7 +13,7 @@ use farthing_role::Context;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use super::rows::{self, OPENINGS, OpeningRow, SESSIONS, SESSIONS_MAX, SITES, SessionRow};
+use super::rows::{self, OPENINGS, OpeningRow, SESSIONS, SESSIONS_MAX, SITES, SessionRow, Tally};
 use super::session::{CouponSession, Open};
 use super::{checked_site, words};
 use crate::wallet::chains::{UNITS_MAX, secrets};
@@ -232,9 +232,10 @@ impl Opening {
         wallet.raise_floor(bank_time(&wallet, spender.authorisation())?).await?;
         let OpeningRow { origin, site, description, .. } = row;
         let hour = policy::hour_of(wallet.now());
-        let row = SessionRow { origin, site, description, state: spender.state().clone(), hour };
+        let state = spender.state().clone();
+        let row = SessionRow { origin, site, description, state, hour, tally: Some(Tally::default()) };
         let written = row.clone();
-        let what = opened_line(&spender)?;
+        let what = opened_line(&row.site, &spender)?;
         let done = move |cx: &mut Context<'_>| {
             let key = written.origin.index.to_be_bytes();
             cx.tx.delete(OPENINGS, &key);
@@ -305,7 +306,7 @@ fn bank_time(wallet: &Wallet, signed: &Signed<Authorisation>) -> Result<Time, Wa
     Ok(verified.map_err(|_| WalletError::FalseAnswer("it is not signed by the bank"))?.body().time)
 }
 
-fn opened_line(spender: &Spender) -> Result<What, WalletError> {
-    let value = spender.unit().checked_mul(spender.left().into())?;
-    Ok(What::Opened { chain: spender.chain(), value, not_after: spender.not_after() })
+fn opened_line(site: &str, spender: &Spender) -> Result<What, WalletError> {
+    let held = spender.unit().checked_mul(spender.units().into())?;
+    Ok(What::SessionOpened { site: site.to_owned(), held, not_after: spender.not_after() })
 }

@@ -42,6 +42,27 @@ pub(crate) struct SessionRow {
     /// The hour in which the policy last counted units of it.
     #[n(4)]
     pub(crate) hour: u64,
+    /// What was paid for; sessions of an earlier version do not know it.
+    #[n(5)]
+    pub(crate) tally: Option<Tally>,
+}
+
+/// What was paid for in a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Encode, Decode)]
+pub(crate) struct Tally {
+    /// How many requests cost something.
+    #[n(0)]
+    pub(crate) requests: u32,
+    /// The highest unit of the last payment that the seller acknowledged.
+    #[n(1)]
+    pub(crate) receipt: Option<u32>,
+}
+
+impl Tally {
+    /// Counts a request that cost something.
+    pub(crate) const fn count(&mut self) {
+        self.requests = self.requests.saturating_add(1);
+    }
 }
 
 /// A session that was signed for: the bank may have set the money aside.

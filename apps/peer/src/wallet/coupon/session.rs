@@ -8,10 +8,10 @@ use farthing_core::id::{ChainId, OrderId, PeerId};
 use farthing_core::sign::{Signed, Statement};
 use farthing_core::time::Time;
 use farthing_coupon::micro::{SessionName, micro_order};
-use farthing_coupon::spender::{SpendError, Spender};
+use farthing_coupon::spender::{SpendError, Spender, SpenderState};
 use farthing_role::Context;
 
-use super::rows::SessionRow;
+use super::rows::{SessionRow, Tally};
 use super::ticket::Ticket;
 use super::{PAY_MARGIN, SESSIONS, SessionInfo};
 use crate::wallet::chains::secrets;
@@ -63,10 +63,16 @@ struct Held {
     spender: Spender,
     /// How many units there are.
     units: u32,
-    /// The last unit that the records, and the policy, count as paid.
+    /// The last unit that the records count as sent.
     durable: u32,
+    /// Whether the records count units as free to use again.
+    listed: bool,
+    /// How many units the policy counts.
+    counted: u32,
     /// When the policy last counted some.
     hour: u64,
+    /// What was paid for.
+    tally: Tally,
     /// Whether the records say less than is known.
     dirty: bool,
     /// Whether it was closed.
@@ -75,7 +81,7 @@ struct Held {
 
 impl Open {
     pub(super) fn new(row: SessionRow, spender: Spender) -> Result<Self, WalletError> {
-        let SessionRow { origin, site, description, hour, .. } = row;
+        let SessionRow { origin, site, description, hour, tally, .. } = row;
         let seller = spender.seller().ok_or(WalletError::Records("a session names no seller".into()))?;
         Ok(Self {
             origin,
@@ -90,7 +96,10 @@ impl Open {
             held: tokio::sync::Mutex::new(Held {
                 units: spender.units(),
                 durable: spender.at_risk(),
+                listed: spender.state().free_units() > 0,
+                counted: spender.state().used(),
                 hour,
+                tally: tally.unwrap_or_default(),
                 dirty: false,
                 over: false,
                 spender,
@@ -109,10 +118,9 @@ impl Open {
         self.claimed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn row(&self, held: &Held, ahead: u32, hour: u64) -> SessionRow {
-        let state = if ahead == 0 { held.spender.state().clone() } else { held.spender.state_ahead(ahead) };
+    fn row(&self, held: &Held, state: SpenderState, hour: u64) -> SessionRow {
         let (origin, site, description) = (self.origin, self.site.clone(), self.description.clone());
-        SessionRow { origin, site, description, state, hour }
+        SessionRow { origin, site, description, state, hour, tally: Some(held.tally) }
     }
 }
 
@@ -221,7 +229,7 @@ impl CouponSession {
         if held.over || !held.dirty {
             return Ok(());
         }
-        let row = self.open.row(&held, 0, held.hour);
+        let row = self.open.row(&held, held.spender.state().clone(), held.hour);
         self.write(&mut held, move |cx, key| {
             records::put(cx.tx, SESSIONS, key, &row);
         })
@@ -229,21 +237,25 @@ impl CouponSession {
     }
 
     /// Ends the session on this side: nothing more is paid from it. Once the seller has cleared it
-    /// for good, or when it ends, the bank gives back what was not spent. Gives what was paid.
+    /// for good, or when it ends, the bank gives back what was not charged. Gives how it stood.
     ///
     /// # Errors
     /// [`WalletError`].
-    pub async fn finish(&self) -> Result<Amount, WalletError> {
+    pub async fn finish(&self) -> Result<SessionInfo, WalletError> {
         let mut held = self.open.held.lock().await;
-        // What was given back is not cleared.
-        let (at_risk, left) = (held.spender.at_risk(), held.spender.left());
-        let given_back = left.saturating_sub(held.units.saturating_sub(at_risk));
-        let paid = self.open.unit.checked_mul(at_risk.saturating_sub(given_back).into())?;
+        let info = self.look(&held)?;
         if held.over {
-            return Ok(paid);
+            return Ok(info);
         }
-        let (payee, order, description) = (self.open.seller, self.open.realm, self.open.description.clone());
-        let what = What::Bought { payee, order, description, paid, receipt: None };
+        let what = What::SessionEnded {
+            payee: info.seller,
+            site: info.site.clone(),
+            description: info.description.clone(),
+            held: info.held,
+            paid: info.paid,
+            requests: info.requests,
+            receipt: info.receipt,
+        };
         self.write(&mut held, move |cx, key| {
             cx.tx.delete(SESSIONS, key);
             start::note(cx, what);
@@ -251,7 +263,7 @@ impl CouponSession {
         .await?;
         held.over = true;
         self.wallet.inner.coupons.open().remove(&self.open.origin.index);
-        Ok(paid)
+        Ok(info)
     }
 
     /// How it stands.
@@ -259,12 +271,14 @@ impl CouponSession {
     /// # Errors
     /// [`WalletError::Amount`], which no session's value gives.
     pub async fn info(&self) -> Result<SessionInfo, WalletError> {
-        let open = &self.open;
-        let held = open.held.lock().await;
-        let paid = held.spender.at_risk();
+        self.look(&*self.open.held.lock().await)
+    }
+
+    fn look(&self, held: &Held) -> Result<SessionInfo, WalletError> {
+        let (open, state) = (&self.open, held.spender.state());
+        let worth = |units: u32| open.unit.checked_mul(units.into());
         let unanswered: u32 = held.spender.unanswered().iter().map(|entry| entry.units).sum();
-        let fresh = held.units.saturating_sub(paid);
-        let given_back = held.spender.left().saturating_sub(fresh);
+        let given_back = held.spender.at_risk().saturating_sub(state.used());
         Ok(SessionInfo {
             chain: open.chain,
             site: open.site.clone(),
@@ -272,9 +286,13 @@ impl CouponSession {
             description: open.description.clone(),
             realm: open.realm,
             unit: open.unit,
+            held: worth(held.units)?,
             left: if held.over { 0 } else { held.spender.left() },
-            paid: open.unit.checked_mul(paid.into())?,
-            at_risk: open.unit.checked_mul(unanswered.saturating_add(given_back).into())?,
+            paid: worth(state.used())?,
+            unanswered: worth(unanswered)?,
+            at_risk: worth(unanswered.saturating_add(given_back))?,
+            requests: held.tally.requests,
+            receipt: held.tally.receipt.map(|index| (self.name(), index)),
             not_after: open.not_after,
         })
     }
@@ -289,10 +307,11 @@ impl CouponSession {
     pub(super) async fn settle<T>(
         &self,
         index: u32,
-        change: impl FnOnce(&mut Spender) -> Result<T, SpendError>,
+        change: impl FnOnce(&mut Spender, &mut Tally) -> Result<T, SpendError>,
     ) -> Result<T, WalletError> {
         let mut held = self.open.held.lock().await;
-        let done = change(&mut held.spender)?;
+        let Held { spender, tally, .. } = &mut *held;
+        let done = change(spender, tally)?;
         held.dirty = true;
         self.open.claimed().remove(&index);
         Ok(done)
@@ -327,34 +346,38 @@ impl CouponSession {
     /// Sees to it that so many units more may be paid: counted by the policy, and written down.
     async fn draw(&self, held: &mut Held, units: u32, now: Time) -> Result<(), WalletError> {
         let paid = held.spender.at_risk();
-        let need = paid.saturating_add(units).min(held.units);
-        if need <= held.durable {
+        if !held.listed && paid.saturating_add(units).min(held.units) <= held.durable {
             return Ok(());
         }
         let block = AHEAD_MIN.max(held.units / AHEAD_PART).max(units);
-        let far = paid.saturating_add(block).min(held.units);
-        let (hour, durable, unit, seller) = (policy::hour_of(now), held.durable, self.open.unit, self.open.seller);
-        let rows = [far, need].map(|through| (through, self.open.row(held, through - paid, hour)));
-        let costs = [far, need].map(|through| unit.checked_mul(through.saturating_sub(durable).into()));
-        let [much, least] = [costs[0]?, costs[1]?];
+        // A whole block, or only what is needed now where that is too much.
+        let exact = held.spender.state_after(units).unwrap_or_else(|_| held.spender.state_ahead(units));
+        let (hour, before, unit, seller) = (policy::hour_of(now), held.counted, self.open.unit, self.open.seller);
+        let mut rows = Vec::new();
+        for state in [held.spender.state_ahead(block), exact] {
+            let more = unit.checked_mul(state.used().saturating_sub(before).into())?;
+            let back = unit.checked_mul(before.saturating_sub(state.used()).into())?;
+            rows.push((self.open.row(held, state, hour), more, back));
+        }
         let policy = self.wallet.inner.settings.policy.without_request_cap();
         let key = self.open.origin.index.to_be_bytes();
         let counted = move |cx: &mut Context<'_>| {
-            let [(far, ahead), (need, exact)] = rows;
-            let (through, row) = if policy.charge(cx.tx, &seller, hour, much)?.is_ok() {
-                (far, ahead)
-            } else {
-                // A whole block is too much: only what is needed now.
-                if let Err(no) = policy.charge(cx.tx, &seller, hour, least)? {
-                    return Ok(Err(no));
+            let mut refused = None;
+            for (row, more, back) in rows {
+                match policy.charge(cx.tx, &seller, hour, more)? {
+                    Ok(()) => {
+                        policy::give_back(cx.tx, &seller, hour, back)?;
+                        records::put(cx.tx, SESSIONS, &key, &row);
+                        return Ok(Ok(row.state));
+                    }
+                    Err(no) => refused = Some(no),
                 }
-                (need, exact)
-            };
-            records::put(cx.tx, SESSIONS, &key, &row);
-            Ok(Ok(through))
+            }
+            Ok(refused.map_or(Err(WalletError::Session("has ended")), |no| Err(no.into())))
         };
-        held.durable = self.wallet.inner.handle.transact(counted).await??;
-        held.hour = hour;
+        let written: SpenderState = self.wallet.inner.handle.transact(counted).await??;
+        (held.durable, held.listed) = (written.at_risk(), written.free_units() > 0);
+        (held.counted, held.hour) = (written.used(), hour);
         Ok(())
     }
 
@@ -387,8 +410,8 @@ impl CouponSession {
         held: &mut Held,
         also: impl FnOnce(&mut Context<'_>, &[u8]) + Send + 'static,
     ) -> Result<(), WalletError> {
-        let paid = held.spender.at_risk();
-        let back = self.open.unit.checked_mul(held.durable.saturating_sub(paid).into())?;
+        let (paid, used) = (held.spender.at_risk(), held.spender.state().used());
+        let back = self.open.unit.checked_mul(held.counted.saturating_sub(used).into())?;
         let (key, seller, hour) = (self.open.origin.index.to_be_bytes(), self.open.seller, held.hour);
         let written = move |cx: &mut Context<'_>| {
             policy::give_back(cx.tx, &seller, hour, back)?;
@@ -396,8 +419,8 @@ impl CouponSession {
             Ok(())
         };
         self.wallet.inner.handle.transact(written).await?;
-        held.durable = paid;
-        held.dirty = false;
+        (held.durable, held.listed) = (paid, held.spender.state().free_units() > 0);
+        (held.counted, held.dirty) = (used, false);
         Ok(())
     }
 }

@@ -62,7 +62,15 @@ impl Ticket {
         if ack.index != self.pay.index {
             return Err(farthing_coupon::spender::SpendError::Forged.into());
         }
-        let charged = self.session.settle(self.pay.index, |spender| spender.on_ack(ack)).await?;
+        let acknowledged = self.session.settle(self.pay.index, |spender, tally| {
+            let charged = spender.on_ack(ack)?;
+            if charged > 0 {
+                tally.count();
+                tally.receipt = Some(ack.index);
+            }
+            Ok(charged)
+        });
+        let charged = acknowledged.await?;
         self.settled = true;
         let cost = self.session.unit().checked_mul(charged.into())?;
         let back = self.price.checked_sub(cost)?;
@@ -77,7 +85,7 @@ impl Ticket {
     /// # Errors
     /// [`WalletError`].
     pub async fn not_taken(mut self) -> Result<(), WalletError> {
-        self.session.settle(self.pay.index, |spender| spender.cancel(self.pay.index)).await?;
+        self.session.settle(self.pay.index, |spender, _| spender.cancel(self.pay.index)).await?;
         self.settled = true;
         self.session.give_tool_back(self.tool.as_deref(), self.price);
         Ok(())
@@ -88,7 +96,11 @@ impl Ticket {
     /// # Errors
     /// [`WalletError`].
     pub async fn spent(mut self) -> Result<Amount, WalletError> {
-        self.session.settle(self.pay.index, |spender| spender.give_up(self.pay.index)).await?;
+        let given_up = self.session.settle(self.pay.index, |spender, tally| {
+            tally.count();
+            spender.give_up(self.pay.index)
+        });
+        given_up.await?;
         self.settled = true;
         Ok(self.price)
     }

@@ -26,9 +26,8 @@ impl Wallet {
         let mut ended = 0_u32;
         for session in self.coupon_take_all().await? {
             if session.not_after().after(SKEW) <= now {
-                let info = session.info().await?;
-                session.finish().await?;
-                let about = info.unit.checked_mul(info.left.into())?;
+                let info = session.finish().await?;
+                let about = info.held.checked_sub(info.paid)?;
                 self.note_refund(What::Refunded { chain: info.chain, about }).await?;
                 ended = ended.saturating_add(1);
             }
@@ -64,7 +63,7 @@ impl Wallet {
                     to: info.seller,
                     at_most: info.at_risk,
                     until: info.not_after,
-                    risk: Risk::Visit,
+                    risk: Risk::Session,
                 });
             }
         }
