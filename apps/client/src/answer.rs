@@ -24,6 +24,12 @@ pub enum Receipt {
         /// Whether the answer, read to its end, is the one the seller's word names.
         whole: bool,
     },
+    /// The facilitator's word, checked under the session's key. It names no answer: the facilitator
+    /// sees none.
+    Settled {
+        /// What it cost.
+        cost: Amount,
+    },
     /// The answer still runs; so much was paid for it up to now, and the rest of that comes back.
     Running {
         /// What it costs at the most, as paid up to now.
@@ -48,7 +54,7 @@ impl Receipt {
     pub const fn cost(&self) -> Option<Amount> {
         match self {
             Self::Free => None,
-            Self::Checked { cost, .. } => Some(*cost),
+            Self::Checked { cost, .. } | Self::Settled { cost } => Some(*cost),
             Self::Running { at_most } | Self::Missing { at_most } | Self::False { at_most } => Some(*at_most),
         }
     }

@@ -6,17 +6,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use farthing_core::amount::Amount;
 use farthing_core::time::Time;
 use farthing_dialects::quote::{Quote, UnitKind};
-use farthing_net::http::client::CONNECT_TIME;
+use farthing_net::http::client::{CONNECT_TIME, read_bounded};
 use farthing_net::http::tls;
 use farthing_peer::wallet::Wallet;
 use farthing_peer::wallet::coupon::Spend;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Request, Response, StatusCode, redirect};
 
 use crate::answer::Paid;
 use crate::caps::Caps;
 use crate::error::{Advice, PayError};
+use crate::facilitated::WANTED_BYTES_MAX;
+use crate::opening::Closed;
 use crate::pay::{ATTEMPTS_MAX, Outcome};
 use crate::quoted::{Price, Prices, Quoted};
+use crate::seat::Seat;
 use crate::wanted::Wanted;
 
 /// How many sites sessions are opened at side by side; when there are more, some wait for others.
@@ -34,6 +38,9 @@ pub struct Options {
     /// The most that is set aside at the bank for one session; what the wallet's settings say if
     /// nothing.
     pub session: Option<Amount>,
+    /// A session is made for so many requests like the first, if that is less; when they are used
+    /// up another one follows.
+    pub session_requests: Option<u32>,
     /// Sessions end by then; in a day if nothing.
     pub session_ends: Option<Time>,
 }
@@ -121,16 +128,16 @@ impl PayingClient {
         if response.status() != StatusCode::PAYMENT_REQUIRED {
             return Ok(None);
         }
-        Ok(Some(self.inner.read_quote(&wanted, &response)?.price()?))
+        Ok(Some(self.inner.read_demand(&wanted, response).await?.price()?))
     }
 
     /// Ends every session at the site of this address: the server clears it for good, and what was
-    /// not spent comes back at once instead of when the session ends. How many, and what was paid
-    /// in them.
+    /// not spent comes back at once instead of when the session ends. The address of the wallet's
+    /// bank ends the session for servers that settle through it.
     ///
     /// # Errors
     /// [`PayError`]; what was not ended goes on.
-    pub async fn close(&self, site: &reqwest::Url) -> Result<(u32, Amount), PayError> {
+    pub async fn close(&self, site: &reqwest::Url) -> Result<Closed, PayError> {
         self.inner.close(site).await
     }
 
@@ -145,13 +152,18 @@ impl PayingClient {
                 if response.status() != StatusCode::PAYMENT_REQUIRED {
                     return Ok(Paid::free(response));
                 }
-                known = Some(inner.read_quote(&wanted, &response)?);
+                known = Some(inner.read_demand(&wanted, response).await?);
                 continue;
             };
             attempts += 1;
             let units = inner.units_of(&quoted.quote)?;
-            let session = inner.session(&wanted, &quoted.quote, units).await?;
-            match inner.pay(&wanted, &quoted, &session, Spend { units, request: wanted.digest, tool }).await? {
+            // A facilitator takes payments for the server's items; a gateway, for each request.
+            let (seat, request) = match quoted.is_facilitated() {
+                true => (inner.bank_seat()?, quoted.quote.request),
+                false => (Seat::of(wanted.url()), wanted.digest),
+            };
+            let session = inner.session(&seat, &quoted.quote, units).await?;
+            match inner.pay(&wanted, &quoted, &session, Spend { units, request, tool }).await? {
                 Outcome::Answered(paid) => {
                     inner.prices.remember(&wanted, &quoted);
                     return Ok(*paid);
@@ -189,9 +201,19 @@ impl Inner {
         })
     }
 
+    /// What a 402 asks for, in its headers or in its body.
+    async fn read_demand(&self, wanted: &Wanted, response: Response) -> Result<Quoted, PayError> {
+        if !is_json(response.headers()) || Quoted::is_in(response.headers()) {
+            return self.read_quote(wanted, response.headers(), &[]);
+        }
+        let headers = response.headers().clone();
+        let body = read_bounded(response, WANTED_BYTES_MAX).await.unwrap_or_default();
+        self.read_quote(wanted, &headers, &body)
+    }
+
     /// What a 402 asks for, which must be for this request, in this wallet's money, and still hold.
-    pub(crate) fn read_quote(&self, wanted: &Wanted, response: &Response) -> Result<Quoted, PayError> {
-        let quoted = Quoted::read(response.headers(), wanted).map_err(|why| match why {
+    pub(crate) fn read_quote(&self, wanted: &Wanted, headers: &HeaderMap, body: &[u8]) -> Result<Quoted, PayError> {
+        let quoted = Quoted::read(headers, body, wanted, self.wallet.now()).map_err(|why| match why {
             farthing_dialects::Unreadable::Foreign => {
                 let why = "the server wants to be paid in a way this client does not know";
                 PayError::refused(why, Advice::Stop)
@@ -203,7 +225,7 @@ impl Inner {
             let why = "the server is paid through another bank than this wallet's";
             return Err(PayError::refused(why, Advice::Stop));
         }
-        if quote.request != wanted.digest {
+        if !quoted.is_facilitated() && quote.request != wanted.digest {
             return Err(PayError::refused("the server's price is for another request than was made", Advice::Stop));
         }
         if quote.expires <= self.wallet.now() {
@@ -238,4 +260,8 @@ impl Inner {
         let site = if gates.len() >= SITES_MAX { "" } else { site };
         Arc::clone(gates.entry(site.to_owned()).or_default())
     }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"))
 }

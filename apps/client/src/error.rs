@@ -3,7 +3,7 @@
 use farthing_core::amount::{Amount, AmountError};
 use farthing_core::refusal::{Money, Remedy};
 use farthing_dialects::Unreadable;
-use farthing_peer::wallet::{DeskError, WalletError};
+use farthing_peer::wallet::{DeskError, PolicyRefusal, WalletError};
 
 /// What to do after a refusal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,6 +16,10 @@ pub enum Advice {
     Change,
     /// Put money into the account at the bank.
     Fund,
+    /// Allow more in the wallet's policy: the limit of this name.
+    Allow(&'static str),
+    /// Approve it, by a wallet that asks its owner.
+    Approve,
 }
 
 impl From<Remedy> for Advice {
@@ -94,7 +98,14 @@ impl PayError {
 impl From<WalletError> for PayError {
     fn from(why: WalletError) -> Self {
         match why {
-            WalletError::Policy(why) => Self::refused(trimmed(&why.to_string()), Advice::Change),
+            WalletError::Policy(why) => {
+                let advice = match why {
+                    PolicyRefusal::Over { which, .. } => Advice::Allow(which.key()),
+                    PolicyRefusal::NotApproved { .. } => Advice::Approve,
+                    PolicyRefusal::Visit { .. } => Advice::Change,
+                };
+                Self::refused(trimmed(&why.to_string()), advice)
+            }
             WalletError::SellerChanged { .. } => Self::refused(trimmed(&why.to_string()), Advice::Stop),
             WalletError::Refused(refusal) => Self::refused(refusal.detail.clone(), refusal.remedy.into()),
             why => Self::Wallet(why),

@@ -13,6 +13,8 @@
 //!   wallet knows at that site, or believe another count than the wallet's own.
 //! - A receipt is checked under the session's key, and the answer against the receipt
 //!   ([`Receipt`]).
+//! - A server that settles through a facilitator, as stock x402 software does, is paid through the
+//!   wallet's own bank and no other (`facilitated.rs`).
 //! - Everything is bounded: bodies to be paid for, answers that the client reads for itself, tries,
 //!   waits, what is remembered.
 //!
@@ -22,11 +24,13 @@ mod answer;
 mod caps;
 mod client;
 mod error;
+mod facilitated;
 mod opening;
 mod pay;
 pub mod proxy;
 mod quoted;
 mod running;
+mod seat;
 mod wanted;
 
 #[cfg(test)]
@@ -34,6 +38,7 @@ mod tests;
 
 pub use answer::{Paid, Receipt};
 pub use client::{Options, PayingClient, SITES_MAX};
+pub use opening::Closed;
 pub use error::{Advice, PayError};
 pub use pay::{ATTEMPTS_MAX, RESENDS_MAX};
 pub use quoted::{PRICES_MAX, Price};

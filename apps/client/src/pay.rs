@@ -47,7 +47,7 @@ pub(crate) enum Outcome {
 }
 
 /// What one answer says about a payment.
-enum Judged {
+pub(crate) enum Judged {
     /// It is over.
     Over(Outcome),
     /// Send the very same payment again.
@@ -162,6 +162,9 @@ impl Inner {
     ) -> Result<Judged, PayError> {
         let price = ticket.price();
         let over = |paid| Ok(Judged::Over(Outcome::Answered(Box::new(paid))));
+        if let Some(wanting) = quoted.wanting() {
+            return self.judge_settled(wanting, ticket, response).await;
+        }
         if is_problem(&response) {
             return self.judge_problem(wanted, ticket, response).await;
         }
@@ -183,7 +186,7 @@ impl Inner {
                 let running = Running::new(Arc::clone(self), ticket, quote, site, name);
                 over(Paid::running(response, running))
             }
-            Ok(None) if response.status() == StatusCode::PAYMENT_REQUIRED => match self.read_quote(wanted, &response) {
+            Ok(None) if response.status() == StatusCode::PAYMENT_REQUIRED => match self.read_quote(wanted, response.headers(), &[]) {
                 Ok(new) => {
                     self.untaken(ticket).await?;
                     Ok(Judged::Over(Outcome::Quoted(Box::new(new))))
@@ -205,7 +208,7 @@ impl Inner {
     /// A refusal in the form that says what became of the payment.
     async fn judge_problem(&self, wanted: &Wanted, ticket: Ticket, response: Response) -> Result<Judged, PayError> {
         let (price, status, headers) = (ticket.price(), response.status(), response.headers().clone());
-        let new = (status == StatusCode::PAYMENT_REQUIRED).then(|| self.read_quote(wanted, &response));
+        let new = (status == StatusCode::PAYMENT_REQUIRED).then(|| self.read_quote(wanted, response.headers(), &[]));
         let Ok(body) = read_bounded(response, PROBLEM_BYTES_MAX).await else {
             return Ok(Judged::Resend(ticket, "the server's refusal broke off".into()));
         };

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use farthing_core::amount::Amount;
+use farthing_core::time::Time;
 use farthing_coupon::micro::{Ack, Coupon};
 use farthing_dialects::names::{PAYMENT_RECEIPT, PAYMENT_REQUIRED, PAYMENT_RESPONSE, PAYMENT_SIGNATURE, SESSION};
 use farthing_dialects::payment::{self, Challenge};
@@ -12,6 +13,7 @@ use farthing_dialects::x402::{self, PaymentRequired, PaymentRequirements, Settle
 use farthing_dialects::{Unreadable, receipt};
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
+use crate::facilitated::Wanting;
 use crate::wanted::Wanted;
 
 /// How many prices are remembered; when there are more, all are asked for again.
@@ -35,7 +37,7 @@ pub struct Price {
     /// Who would be paid.
     pub seller: farthing_core::id::PeerId,
     /// Until when the price holds.
-    pub expires: farthing_core::time::Time,
+    pub expires: Time,
 }
 
 /// A quote and how to answer it.
@@ -52,14 +54,17 @@ enum Dialect {
     Payment(Option<Box<Challenge>>),
     /// x402, version 2.
     X402(Box<PaymentRequirements>),
+    /// x402 at a server that settles through a facilitator.
+    Facilitated(Wanting),
 }
 
 impl Quoted {
-    /// Reads a 402. `Payment` comes first, unless the request has an `Authorization` of its own.
+    /// Reads a 402. `Payment` comes first, unless the request has an `Authorization` of its own; the
+    /// body is read last, for version 1 of x402.
     ///
     /// # Errors
     /// [`Unreadable`], which is [`Unreadable::Foreign`] where no way to pay is ours.
-    pub(crate) fn read(headers: &HeaderMap, wanted: &Wanted) -> Result<Self, Unreadable> {
+    pub(crate) fn read(headers: &HeaderMap, body: &[u8], wanted: &Wanted, now: Time) -> Result<Self, Unreadable> {
         let mut found = Err(Unreadable::Foreign);
         if !wanted.is_authorised_otherwise() {
             for value in headers.get_all(WWW_AUTHENTICATE).iter().take(CHALLENGE_HEADERS_MAX) {
@@ -75,12 +80,40 @@ impl Quoted {
             for accepted in required.accepts {
                 match accepted.quote() {
                     Ok((quote, _)) => return Ok(Self { quote, dialect: Dialect::X402(Box::new(accepted)) }),
+                    Err(Unreadable::Foreign) => continue,
+                    Err(why) => found = Err(why),
+                }
+                match Wanting::read_v2(accepted, now) {
+                    Ok((quote, wanting)) => return Ok(Self { quote, dialect: Dialect::Facilitated(wanting) }),
                     Err(Unreadable::Foreign) => {}
                     Err(why) => found = Err(why),
                 }
             }
         }
+        if matches!(found, Err(Unreadable::Foreign)) && !body.is_empty() {
+            let (quote, wanting) = Wanting::read_v1(body, now)?;
+            return Ok(Self { quote, dialect: Dialect::Facilitated(wanting) });
+        }
         found
+    }
+
+    /// Whether these headers say in words of ours how to pay.
+    pub(crate) fn is_in(headers: &HeaderMap) -> bool {
+        headers.contains_key(PAYMENT_REQUIRED)
+            || headers.get_all(WWW_AUTHENTICATE).iter().any(|value| payment::is_payment(value.as_bytes()))
+    }
+
+    /// Whether a facilitator settles it.
+    pub(crate) const fn is_facilitated(&self) -> bool {
+        matches!(self.dialect, Dialect::Facilitated(_))
+    }
+
+    /// What the server wants, where a facilitator settles it.
+    pub(crate) const fn wanting(&self) -> Option<&Wanting> {
+        match &self.dialect {
+            Dialect::Facilitated(wanting) => Some(wanting),
+            _ => None,
+        }
     }
 
     /// The headers that carry a coupon.
@@ -91,6 +124,7 @@ impl Quoted {
                 vec![(AUTHORIZATION_NAME, payment::full(challenge, coupon))]
             }
             Dialect::X402(accepted) => vec![(PAYMENT_SIGNATURE, x402::signature(accepted, coupon))],
+            Dialect::Facilitated(wanting) => vec![wanting.header(&self.quote, coupon)],
         }
     }
 

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::answer::Receipt;
 use crate::client::Inner;
-use crate::opening::own;
+use crate::seat::own;
 use crate::quoted::{Quoted, acks_in};
 use crate::wanted::Wanted;
 
