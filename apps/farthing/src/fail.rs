@@ -26,12 +26,22 @@ pub(crate) enum Kind {
     Funds,
     /// The state on disk is damaged, in use by another process, or its passphrase is wrong.
     Damaged,
+    /// A server answered, with an error of its own: HTTP 4xx or 5xx.
+    Answered,
 }
 
 impl Kind {
     /// Every kind, in the order of the exit codes.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Other, Self::Usage, Self::Refused, Self::OutcomeUnknown, Self::NotReachable, Self::Funds, Self::Damaged];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Other,
+        Self::Usage,
+        Self::Refused,
+        Self::OutcomeUnknown,
+        Self::NotReachable,
+        Self::Funds,
+        Self::Damaged,
+        Self::Answered,
+    ];
 
     /// The exit code.
     pub(crate) const fn exit(self) -> u8 {
@@ -43,6 +53,7 @@ impl Kind {
             Self::NotReachable => 5,
             Self::Funds => 6,
             Self::Damaged => 7,
+            Self::Answered => 8,
         }
     }
 
@@ -56,6 +67,7 @@ impl Kind {
             Self::NotReachable => "not-reachable",
             Self::Funds => "funds",
             Self::Damaged => "damaged",
+            Self::Answered => "answered",
         }
     }
 
@@ -69,6 +81,7 @@ impl Kind {
             Self::NotReachable => "the bank, the index or a peer did not answer; what was paid before stays paid",
             Self::Funds => "not enough money, or the wallet's own policy forbids the payment",
             Self::Damaged => "the files are damaged, in use by another process, or the passphrase is wrong",
+            Self::Answered => "the web server answered with an error, HTTP 4xx or 5xx; the message says what was charged",
         }
     }
 

@@ -4,19 +4,19 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 
 use clap::Args;
-use farthing_client::{Advice, BODY_MAX, Options, Paid, PayError, PayingClient, Price, Receipt};
+use farthing_client::{Advice, BODY_MAX, Closed, Options, Paid, PayError, PayingClient, Price, Receipt};
+use farthing_core::amount::Amount;
 use farthing_core::id::PeerId;
-use farthing_core::time::Time;
 use farthing_net::http::client::client as http_client;
 use farthing_net::http::endpoint::Endpoint;
-use farthing_peer::wallet::{Options as WalletOptions, Wallet};
+use farthing_peer::wallet::Wallet;
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, Request, Url};
 use serde_json::json;
 
 use super::{App, Typed};
 use crate::fail::{Context, Failure, Kind};
-use crate::peer;
+use crate::peer::purse::Purse;
 use crate::show::moment;
 
 /// How long an answer may take that comes over a connection with a pinned certificate.
@@ -48,6 +48,12 @@ pub(crate) struct GetArgs {
     /// The most it may cost
     #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     max: Option<Typed>,
+    /// For which of your tools: each has its own limit, --per-tool of farthing wallet policy
+    #[arg(long = "as", value_name = "TOOL")]
+    tool: Option<String>,
+    /// Approve it, whatever it costs above --approve-above of farthing wallet policy
+    #[arg(long)]
+    approve: bool,
     /// Only see what it would cost: the request is sent without a payment
     #[arg(long)]
     dry_run: bool,
@@ -65,33 +71,22 @@ pub(crate) struct GetArgs {
 /// Runs the command.
 pub(crate) async fn run(app: &App, args: GetArgs) -> Result<(), Failure> {
     let request = request(&args)?;
-    let (wallet, session_ends) = purse(app, args.wallet.as_deref()).await?;
-    let done = with_wallet(app, &args, request, &wallet, session_ends).await;
-    wallet.close().await;
+    let purse = Purse::open(app, args.wallet.as_deref(), args.tool.as_deref(), args.approve).await?;
+    let done = with_purse(app, &args, request, &purse).await;
+    purse.wallet.close().await;
     done
 }
 
-async fn with_wallet(
-    app: &App,
-    args: &GetArgs,
-    request: Request,
-    wallet: &Wallet,
-    session_ends: Option<Time>,
-) -> Result<(), Failure> {
-    let currency = wallet.settings().currency();
-    let per_request = args.max.map(|max| max.amount(currency)).transpose()?;
-    let client = client(wallet.clone(), &args.url, Options { per_request, session_ends, ..Options::default() })?;
+async fn with_purse(app: &App, args: &GetArgs, request: Request, purse: &Purse) -> Result<(), Failure> {
+    let wallet = &purse.wallet;
+    let per_request = args.max.map(|max| max.amount(wallet.settings().currency())).transpose()?;
+    let client = client(wallet.clone(), &args.url, Options { per_request, ..purse.options() })?;
     if let Some(seller) = args.trust {
         wallet.coupon_trust(&args.url.origin().ascii_serialization(), seller).await?;
     }
     if args.close {
-        let (sessions, paid) = client.close(&args.url).await?;
-        return app.out.result(&json!({ "closed": sessions, "paid": paid }), || {
-            let sessions = crate::show::count(sessions.into(), "session");
-            format!(
-                "{sessions} ended, in which {paid} was paid at most; what was not charged comes back from the bank."
-            )
-        });
+        let closed = client.close(&args.url).await?;
+        return app.out.result(&closed_json(&closed)?, || closed_words(&closed));
     }
     if args.dry_run {
         let price = client.quote(request).await?;
@@ -99,18 +94,13 @@ async fn with_wallet(
             price.as_ref().map_or_else(|| "It is free.".to_owned(), price_words)
         });
     }
-    let paid = client.execute(request).await?;
-    deliver(app, args, paid).await
-}
-
-/// The wallet to pay from: that of a file, or the one of the home folder.
-pub(crate) async fn purse(app: &App, file: Option<&std::path::Path>) -> Result<(Wallet, Option<Time>), Failure> {
-    match file {
-        Some(file) => {
-            let delegate = Wallet::open_delegate(file, WalletOptions::default()).await?;
-            Ok((delegate.wallet, Some(delegate.expires)))
-        }
-        None => Ok((peer::open(&app.settings).await?, None)),
+    let answer = match &purse.tool {
+        Some(tool) => client.execute_for(tool, request).await,
+        None => client.execute(request).await,
+    };
+    match answer {
+        Ok(paid) => deliver(app, args, paid).await,
+        Err(why) => Err(purse.failure(app, why).await),
     }
 }
 
@@ -215,7 +205,8 @@ async fn deliver(app: &App, args: &GetArgs, mut paid: Paid) -> Result<(), Failur
         }
     }
     let receipt = paid.receipt();
-    if app.out.is_json() {
+    let json = app.out.is_json();
+    if json {
         let body = String::from_utf8_lossy(&collected);
         let result = json!({
             "url": args.url.as_str(),
@@ -227,23 +218,73 @@ async fn deliver(app: &App, args: &GetArgs, mut paid: Paid) -> Result<(), Failur
         });
         app.out.result(&result, || "")?;
     }
-    app.out.note(receipt_words(&receipt));
-    match broken {
-        Some(why) => Err(why.into()),
-        None if matches!(receipt, Receipt::False { .. }) => {
-            Err(Failure::new(Kind::Other, "the server's receipt is not the seller's word: do not trust this server"))
-        }
-        None if matches!(receipt, Receipt::Checked { whole: false, .. }) && status.is_success() => {
-            Err(Failure::new(Kind::Other, "the answer is not the one that the receipt names: do not use it"))
-        }
-        None => Ok(()),
+    // A program has the result already, and one is enough.
+    let fails = |kind, why: String| if json { Failure::told(kind) } else { Failure::new(kind, why) };
+    if let Some(why) = broken {
+        return Err(why.into());
     }
+    let failed = status.is_client_error() || status.is_server_error();
+    if !failed {
+        app.out.note(receipt_words(&receipt));
+    }
+    match receipt {
+        Receipt::False { .. } => {
+            Err(fails(Kind::Other, "the server's receipt is not the seller's word: do not trust this server".into()))
+        }
+        Receipt::Checked { whole: false, .. } if status.is_success() => {
+            Err(fails(Kind::Other, "the answer is not the one that the receipt names: do not use it".into()))
+        }
+        _ if failed => Err(fails(Kind::Answered, format!("the server answered {status}; {}", charged(&receipt)))),
+        _ => Ok(()),
+    }
+}
+
+/// What an answer that is an error has cost.
+fn charged(receipt: &Receipt) -> String {
+    match receipt {
+        Receipt::Free => "nothing was charged".to_owned(),
+        Receipt::Checked { cost, .. } | Receipt::Settled { cost } if cost.is_zero() => "nothing was charged".to_owned(),
+        Receipt::Checked { cost, .. } | Receipt::Settled { cost } => format!("{cost} was charged"),
+        Receipt::Running { at_most } | Receipt::Missing { at_most } | Receipt::False { at_most } => {
+            format!("up to {at_most} may have been charged")
+        }
+    }
+}
+
+fn closed_json(closed: &Closed) -> Result<serde_json::Value, Failure> {
+    let Closed { sessions, held, charged, unanswered } = closed;
+    let returns = comes_back(closed)?;
+    Ok(json!({ "closed": sessions, "held": held, "charged": charged, "unanswered": unanswered, "returns": returns }))
+}
+
+fn comes_back(closed: &Closed) -> Result<Amount, Failure> {
+    let paid = closed.charged.checked_add(closed.unanswered).map_err(Failure::other)?;
+    closed.held.checked_sub(paid).map_err(Failure::other)
+}
+
+fn closed_words(closed: &Closed) -> String {
+    let Closed { sessions, held, charged, unanswered } = closed;
+    if *sessions == 0 {
+        return "No session is open with this site.".to_owned();
+    }
+    let back = comes_back(closed).map_or_else(|_| "the rest".to_owned(), |back| back.to_string());
+    let sessions = crate::show::count((*sessions).into(), "session");
+    let doubt = if unanswered.is_zero() {
+        String::new()
+    } else {
+        format!(" For {unanswered} there is no receipt: the bank's statement will tell whether it was charged.")
+    };
+    format!(
+        "{sessions} ended. Of {held} set aside, {charged} was charged by the seller's receipts, and {back} comes \
+         back.{doubt}"
+    )
 }
 
 const fn receipt_name(receipt: &Receipt) -> &'static str {
     match receipt {
         Receipt::Free => "free",
         Receipt::Checked { whole: true, .. } => "checked",
+        Receipt::Settled { .. } => "settled",
         Receipt::Checked { whole: false, .. } => "of-another-answer",
         Receipt::Running { .. } => "running",
         Receipt::Missing { .. } => "missing",
@@ -254,7 +295,7 @@ const fn receipt_name(receipt: &Receipt) -> &'static str {
 fn receipt_words(receipt: &Receipt) -> String {
     match receipt {
         Receipt::Free => "free".to_owned(),
-        Receipt::Checked { cost, .. } => format!("cost {cost}"),
+        Receipt::Checked { cost, .. } | Receipt::Settled { cost } => format!("cost {cost}"),
         Receipt::Running { at_most } => format!("cost up to {at_most}; the answer was left before its end"),
         Receipt::Missing { at_most } => format!("cost up to {at_most}; the server gave no receipt"),
         Receipt::False { at_most } => format!("cost up to {at_most}; the server gave a false receipt"),
@@ -299,6 +340,8 @@ impl From<PayError> for Failure {
                     Advice::Stop => (Kind::Refused, None),
                     Advice::Later => (Kind::Refused, Some("run the same command again in a moment")),
                     Advice::Change => (Kind::Funds, Some("raise --max, or see farthing wallet policy")),
+                    Advice::Allow(_) => (Kind::Funds, Some("see farthing wallet policy")),
+                    Advice::Approve => (Kind::Funds, Some("add --approve, or --yes")),
                     Advice::Fund => (Kind::Funds, Some("put money into the account: farthing wallet fund AMOUNT")),
                 };
                 let failure = Self::new(kind, &why).money(money);

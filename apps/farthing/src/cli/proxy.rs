@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::{App, Typed, get};
 use crate::fail::{Context, Failure};
+use crate::peer::purse::Purse;
 use crate::stop::{StopArgs, asked_to_stop};
 
 /// Where the proxy listens by default.
@@ -30,6 +31,9 @@ pub(crate) struct ProxyArgs {
     /// The most that one request may cost
     #[arg(long, value_name = "AMOUNT", allow_hyphen_values = true)]
     max: Option<Typed>,
+    /// Approve what costs more than --approve-above of farthing wallet policy
+    #[arg(long)]
+    approve: bool,
     /// Pay from this file of `farthing wallet delegate`
     #[arg(long, value_name = "FILE")]
     wallet: Option<PathBuf>,
@@ -39,13 +43,14 @@ pub(crate) struct ProxyArgs {
 
 /// Runs the proxy until it is stopped.
 pub(crate) async fn run(app: &App, args: ProxyArgs) -> Result<(), Failure> {
-    let (wallet, session_ends) = get::purse(app, args.wallet.as_deref()).await?;
+    // Nobody is there to be asked while it runs: what needs approval was approved, or is refused.
+    let purse = Purse::open(app, args.wallet.as_deref(), None, args.approve).await?;
+    let wallet = &purse.wallet;
     let currency = wallet.settings().currency();
     let options = Options {
         per_hour: Some(args.max_per_hour.amount(currency)?),
         per_request: args.max.map(|max| max.amount(currency)).transpose()?,
-        session_ends,
-        ..Options::default()
+        ..purse.options()
     };
     let mut upstream = args.upstream.clone();
     upstream.set_fragment(None);

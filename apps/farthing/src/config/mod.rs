@@ -123,6 +123,11 @@ impl Settings {
         self.home.join("wallet")
     }
 
+    /// The folder of the gateway.
+    pub(crate) fn gateway_home(&self) -> PathBuf {
+        self.home.join("gateway")
+    }
+
     /// The folder of the bank.
     pub(crate) fn bank_home(&self) -> PathBuf {
         self.home.join("bank")

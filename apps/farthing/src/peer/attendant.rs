@@ -6,6 +6,8 @@ use farthing_bank::client::BankClient;
 use farthing_bank::messages::{Progress as BankProgress, Text};
 use farthing_core::amount::Amount;
 use farthing_core::wire;
+use farthing_dialects::receipt::reference;
+use farthing_gateway::report::Report;
 use farthing_peer::shop::Folders;
 use farthing_peer::wallet::{Happened, Risk as WalletRisk, Wallet, What};
 use futures::future::BoxFuture;
@@ -14,7 +16,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::request::{
-    Done, Earnings, Exposure, History, Line, Moved, ReceiptLine, Receipts, Redeemed, Request, Risk, Standing,
+    Done, Earnings, Exposure, History, Line, Moved, ReceiptLine, Receipts, Redeemed, Request, Risk, Session, Standing,
 };
 use super::{buying, selling};
 use crate::config::Settings;
@@ -116,6 +118,20 @@ impl Attendant {
         }
     }
 
+    /// Open sessions with web sites.
+    async fn sessions(&self) -> Result<Vec<Session>, Failure> {
+        let sessions = self.wallet.coupon_sessions().await?.into_iter().map(|info| Session {
+            site: info.site,
+            seller: info.seller,
+            held: info.held,
+            paid: info.paid,
+            requests: info.requests,
+            receipt: info.receipt.map(|(session, index)| reference(session, index)),
+            until: moment(info.not_after),
+        });
+        Ok(sessions.collect())
+    }
+
     async fn standing(&self) -> Result<Standing, Failure> {
         let bank = self.wallet.connect().await;
         let statement = match &bank {
@@ -123,7 +139,13 @@ impl Attendant {
             Err(_) => None,
         };
         let balances = statement.as_ref().map(|statement| &statement.balances);
+        let mut in_sessions = self.wallet.settings().currency().zero();
+        for session in self.sessions().await? {
+            let left = session.held.checked_sub(session.paid).map_err(Failure::other)?;
+            in_sessions = in_sessions.checked_add(left).map_err(Failure::other)?;
+        }
         Ok(Standing {
+            in_sessions,
             peer: self.wallet.me(),
             bank: self.wallet.settings().bank.endpoint.clone(),
             balance: balances.map(|balances| balances.balance),
@@ -165,7 +187,18 @@ impl Attendant {
             visits: earnings.visits,
             redeem_before: earnings.earliest_deadline.map(moment),
             lapsed: earnings.lapsed,
+            uncleared: self.uncleared()?,
         })
+    }
+
+    /// What the gateway of this home has taken and not cleared.
+    fn uncleared(&self) -> Result<Amount, Failure> {
+        let (home, currency) = (self.settings.gateway_home(), self.wallet.settings().currency());
+        if !farthing_gateway::records_in(&home).exists() {
+            return Ok(currency.zero());
+        }
+        let revenue = Report::open(&home)?.revenue()?;
+        currency.micros(revenue.paid_micros.saturating_sub(revenue.cleared_micros)).map_err(Failure::other)
     }
 
     /// Redeems everything.
@@ -179,6 +212,7 @@ impl Attendant {
             contested: report.contested,
             refused: report.refused.iter().map(ToString::to_string).collect(),
             rest: report.rest,
+            uncleared: self.uncleared()?,
         })
     }
 
@@ -191,10 +225,11 @@ impl Attendant {
                 WalletRisk::Visit => "a purchase in progress",
                 WalletRisk::Abandoned => "a purchase that broke off",
                 WalletRisk::Unredeemed => "earned, not redeemed",
+                WalletRisk::Session => "paid in a session, no receipt",
             };
             risks.push(Risk { to: risk.to, at_most: risk.at_most, until: moment(risk.until), how: how.to_owned() });
         }
-        Ok(Exposure { risks, total })
+        Ok(Exposure { risks, total, sessions: self.sessions().await? })
     }
 
     async fn history(&self, limit: usize) -> Result<History, Failure> {
@@ -207,6 +242,10 @@ impl Attendant {
             let surplus = lines.len().saturating_sub(limit);
             lines.drain(..surplus);
         }
+        // What goes on has no line of its own yet.
+        lines.extend(self.sessions().await?.into_iter().map(open_line));
+        let surplus = lines.len().saturating_sub(limit);
+        lines.drain(..surplus);
         Ok(History { lines: lines.into() })
     }
 
@@ -254,6 +293,14 @@ fn line(happened: Happened) -> Line {
             let proof = if receipt.is_some() { "" } else { " (no receipt)" };
             plain("bought", Some(paid), Some(payee), format!("{description}{proof}"))
         }
+        What::SessionOpened { site, held, not_after } => {
+            plain("session opened", Some(held), None, format!("at {site}, until {}", moment(not_after)))
+        }
+        What::SessionEnded { payee, site, held, paid, requests, receipt, .. } => {
+            let receipt = receipt.map(|(session, index)| reference(session, index));
+            let detail = format!("{}; of {held} set aside", paid_for(&site, requests, receipt.as_deref()));
+            plain("paid", Some(paid), Some(payee), detail)
+        }
         What::Sold { payer, description, earned, .. } => plain("sold", Some(earned), Some(payer), description),
         What::Redeemed { amount, visits } => {
             plain("redeemed", Some(amount), None, crate::show::count(visits.into(), "visit"))
@@ -268,4 +315,21 @@ fn line(happened: Happened) -> Line {
         What::Refused { why, .. } => plain("refused", None, None, why.to_string()),
     };
     Line { at: moment(happened.at), what, amount, with, detail }
+}
+
+/// What was paid in a session that goes on.
+fn open_line(session: Session) -> Line {
+    let paid_for = paid_for(&session.site, session.requests, session.receipt.as_deref());
+    Line {
+        at: "now".to_owned(),
+        what: "paid so far".to_owned(),
+        amount: Some(session.paid),
+        with: Some(session.seller),
+        detail: format!("{paid_for}; of {} set aside until {}", session.held, session.until),
+    }
+}
+
+fn paid_for(site: &str, requests: u32, receipt: Option<&str>) -> String {
+    let receipt = receipt.map_or_else(|| "no receipt".to_owned(), |receipt| format!("last receipt {receipt}"));
+    format!("{site}, {}, {receipt}", crate::show::count(requests.into(), "request"))
 }

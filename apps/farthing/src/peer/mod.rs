@@ -5,6 +5,7 @@ pub(crate) mod buying;
 pub(crate) mod find;
 pub(crate) mod make;
 pub(crate) mod policy;
+pub(crate) mod purse;
 pub(crate) mod request;
 pub(crate) mod selling;
 pub(crate) mod words;
@@ -15,7 +16,7 @@ use farthing_bank::client::{BankAddress, BankClient};
 use farthing_core::amount::Currency;
 use farthing_core::vault;
 use farthing_net::http::endpoint::Endpoint;
-use farthing_peer::wallet::{Options, Settings as WalletSettings, Wallet, WalletError};
+use farthing_peer::wallet::{Approver, Options, Settings as WalletSettings, Wallet, WalletError};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -76,8 +77,13 @@ async fn by_ourselves(app: &App, request: Request, mut tell: impl FnMut(Value)) 
     done
 }
 
-/// Opens the wallet, with its passphrase if it has one.
+/// Opens the wallet, with its passphrase if it has one. Whoever pays from it was asked before.
 pub(crate) async fn open(settings: &Settings) -> Result<Wallet, Failure> {
+    open_with(settings, Arc::new(policy::AskedBefore)).await
+}
+
+/// The same, with somebody who is asked about what the policy wants approved.
+pub(crate) async fn open_with(settings: &Settings, approver: Arc<dyn Approver>) -> Result<Wallet, Failure> {
     let home = settings.wallet_home();
     let by_passphrase = match std::fs::read(home.join(VAULT)) {
         Ok(bytes) => asks_for_passphrase(&bytes)?,
@@ -85,7 +91,7 @@ pub(crate) async fn open(settings: &Settings) -> Result<Wallet, Failure> {
         Err(_) => false,
     };
     let protection = secrets::for_old(settings, by_passphrase)?;
-    let options = Options { approver: Arc::new(policy::AskedBefore), ..Options::default() };
+    let options = Options { approver, ..Options::default() };
     Ok(Wallet::open(&home, &protection, options).await?)
 }
 

@@ -1,6 +1,7 @@
 //! `farthing wallet policy`: what may be spent without asking.
 
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::{Mutex, PoisonError};
 
 use farthing_core::amount::{Amount, AmountError, Currency};
 use farthing_peer::wallet::{Approval, Approver, Policy};
@@ -8,8 +9,9 @@ use futures::future::BoxFuture;
 
 use crate::cli::wallet::PolicyArgs;
 use crate::cli::{App, Typed};
+use crate::config::Settings;
 use crate::fail::{Context, Failure};
-use crate::show::{Column, table};
+use crate::show::{Column, confirm, table};
 
 /// An amount, or none.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +33,46 @@ impl Approver for AskedBefore {
     fn approve<'a>(&'a self, _: &'a Approval) -> BoxFuture<'a, bool> {
         Box::pin(std::future::ready(true))
     }
+}
+
+/// Asks the owner about each request above the threshold; once for the same.
+#[derive(Debug)]
+pub(crate) struct Asks {
+    /// The answer is yes.
+    pub(crate) yes: bool,
+    approved: Mutex<Option<Approval>>,
+}
+
+impl Asks {
+    /// Somebody who asks, unless told that the answer is yes.
+    pub(crate) const fn new(yes: bool) -> Self {
+        Self { yes, approved: Mutex::new(None) }
+    }
+}
+
+impl Approver for Asks {
+    fn approve<'a>(&'a self, ask: &'a Approval) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let mut approved = self.approved.lock().unwrap_or_else(PoisonError::into_inner);
+            if approved.as_ref() == Some(ask) {
+                return true;
+            }
+            let question = format!("This may cost {}, paid to {}. Pay it?", ask.at_most, ask.payee.short());
+            // Where nobody can be asked, the answer is no.
+            let yes = confirm(self.yes, &question).unwrap_or(false);
+            if yes {
+                *approved = Some(ask.clone());
+            }
+            yes
+        })
+    }
+}
+
+/// How to allow more, by command, and where that is written.
+pub(crate) fn raise(settings: &Settings, limit: &str) -> String {
+    let file = settings.wallet_home().join("wallet.toml");
+    let flag = limit.replace('_', "-");
+    format!("allow more: {} wallet policy --{flag} AMOUNT, kept in {}", settings.program(), file.display())
 }
 
 /// Whether the owner wants to be asked about a purchase of so much.

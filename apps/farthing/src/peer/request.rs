@@ -106,6 +106,8 @@ pub(crate) struct Standing {
     pub(crate) deposit: Option<Amount>,
     /// Ready to be spent without the bank.
     pub(crate) ready: Amount,
+    /// Set aside for sessions with web sites, and not spent in them.
+    pub(crate) in_sessions: Amount,
     /// Earned and not redeemed.
     pub(crate) unredeemed: Amount,
     /// Spent so far.
@@ -151,6 +153,8 @@ pub(crate) struct Earnings {
     pub(crate) redeem_before: Option<String>,
     /// Too late to redeem.
     pub(crate) lapsed: Amount,
+    /// Taken in coupons by the gateway of this home, and not cleared at the bank.
+    pub(crate) uncleared: Amount,
 }
 
 /// What was redeemed.
@@ -168,6 +172,8 @@ pub(crate) struct Redeemed {
     pub(crate) refused: Vec<String>,
     /// Still not redeemed.
     pub(crate) rest: Amount,
+    /// Taken in coupons by the gateway of this home, and not cleared at the bank.
+    pub(crate) uncleared: Amount,
 }
 
 /// What could be lost.
@@ -177,6 +183,27 @@ pub(crate) struct Exposure {
     pub(crate) risks: Vec<Risk>,
     /// All together.
     pub(crate) total: Amount,
+    /// Open sessions with web sites.
+    pub(crate) sessions: Vec<Session>,
+}
+
+/// An open session with a web site.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Session {
+    /// Where.
+    pub(crate) site: String,
+    /// Who is paid.
+    pub(crate) seller: PeerId,
+    /// Set aside for it at the bank.
+    pub(crate) held: Amount,
+    /// Paid of that.
+    pub(crate) paid: Amount,
+    /// For so many requests.
+    pub(crate) requests: u32,
+    /// The last receipt.
+    pub(crate) receipt: Option<String>,
+    /// When it ends, in UTC; what was not charged comes back then.
+    pub(crate) until: String,
 }
 
 /// One way to lose money.

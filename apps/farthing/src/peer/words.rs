@@ -2,13 +2,15 @@
 
 use std::fmt::Write as _;
 
+use farthing_core::amount::Amount;
+
 use super::find::{Found, Offers};
 use super::request::{Bought, Earnings, Exposure, History, Moved, Redeemed, Standing};
 use crate::show::{Column, bytes, count, table};
 
 /// What there is.
 pub(crate) fn standing(at: &Standing) -> String {
-    let amount = |amount: Option<farthing_core::amount::Amount>| {
+    let amount = |amount: Option<Amount>| {
         amount.map_or_else(|| "the bank does not answer".to_owned(), |amount| amount.to_string())
     };
     let mut rows = vec![
@@ -17,6 +19,9 @@ pub(crate) fn standing(at: &Standing) -> String {
         ["earned, not redeemed".to_owned(), at.unredeemed.to_string()],
         ["spent so far".to_owned(), at.spent.to_string()],
     ];
+    if !at.in_sessions.is_zero() {
+        rows.insert(1, ["  of that left in web sessions".to_owned(), at.in_sessions.to_string()]);
+    }
     if at.held.is_some_and(|held| !held.is_zero()) {
         rows.insert(1, ["  of that set aside".to_owned(), amount(at.held)]);
     }
@@ -55,15 +60,28 @@ pub(crate) fn earnings(at: &Earnings) -> String {
         Some(before) => _ = write!(text, "\nRedeem before {before} UTC: farthing redeem"),
         None => text.push_str("\nNothing to redeem."),
     }
+    text.push_str(&uncleared(at.uncleared));
     if !at.lapsed.is_zero() {
         let _ = write!(text, "\n{} was not redeemed in time and is lost.", at.lapsed);
     }
     text
 }
 
+/// What the gateway has taken and not turned into money.
+fn uncleared(amount: Amount) -> String {
+    if amount.is_zero() {
+        return String::new();
+    }
+    format!(
+        "\n{amount} more was taken by the gateway and is not cleared. It does that by itself while it runs \
+         (--clear-every); see farthing gateway revenue."
+    )
+}
+
 /// What would be redeemed.
 pub(crate) fn would_redeem(at: &Earnings) -> String {
-    format!("Would redeem {} from {}. Nothing was done.", at.unredeemed, count(at.visits, "visit"))
+    let visits = count(at.visits, "visit");
+    format!("Would redeem {} from {visits}. Nothing was done.{}", at.unredeemed, uncleared(at.uncleared))
 }
 
 /// What was redeemed.
@@ -79,18 +97,41 @@ pub(crate) fn redeemed(at: &Redeemed) -> String {
     if !at.rest.is_zero() {
         let _ = write!(text, "\n{} is left for later.", at.rest);
     }
-    text
+    text + &uncleared(at.uncleared)
 }
 
 /// What could be lost.
 pub(crate) fn exposure(at: &Exposure) -> String {
-    if at.risks.is_empty() {
-        return "Nothing is at risk.".to_owned();
+    let mut text = if at.risks.is_empty() {
+        "Nothing is at risk.".to_owned()
+    } else {
+        let columns = [Column::Text("how"), Column::Number("at most"), Column::Text("to"), Column::Text("until (UTC)")];
+        let rows = at
+            .risks
+            .iter()
+            .map(|risk| [risk.how.clone(), risk.at_most.to_string(), risk.to.short(), risk.until.clone()]);
+        format!("{}\n\n  {} at the most, all together", table(&columns, rows), at.total)
+    };
+    if !at.sessions.is_empty() {
+        let columns = [
+            Column::Text("site"),
+            Column::Number("set aside"),
+            Column::Number("spent"),
+            Column::Number("requests"),
+            Column::Text("until (UTC)"),
+        ];
+        let rows = at.sessions.iter().map(|session| {
+            let (held, paid, requests) = (session.held, session.paid, session.requests);
+            [session.site.clone(), held.to_string(), paid.to_string(), requests.to_string(), session.until.clone()]
+        });
+        let _ = write!(
+            text,
+            "\n\nSessions with web sites. What is not spent comes back when they end, or now: farthing get SITE \
+             --close\n\n{}",
+            table(&columns, rows)
+        );
     }
-    let columns = [Column::Text("how"), Column::Number("at most"), Column::Text("to"), Column::Text("until (UTC)")];
-    let rows =
-        at.risks.iter().map(|risk| [risk.how.clone(), risk.at_most.to_string(), risk.to.short(), risk.until.clone()]);
-    format!("{}\n\n  {} at the most, all together", table(&columns, rows), at.total)
+    text
 }
 
 /// What happened.

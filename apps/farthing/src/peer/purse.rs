@@ -1,0 +1,94 @@
+//! What web requests are paid from: the wallet of the home folder, or a delegate's file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use farthing_client::{Advice, Options, PayError};
+use farthing_core::amount::Amount;
+use farthing_core::time::Time;
+use farthing_peer::wallet::{Options as WalletOptions, Wallet};
+
+use super::policy::{Asks, raise};
+use crate::cli::App;
+use crate::fail::Failure;
+use crate::show::moment;
+
+/// A delegate's session is made for so many requests like the first.
+const DELEGATE_REQUESTS: u32 = 100;
+
+/// A wallet that is open, and on whose behalf it pays.
+pub(crate) struct Purse {
+    /// The wallet.
+    pub(crate) wallet: Wallet,
+    /// Whose spending is counted apart.
+    pub(crate) tool: Option<String>,
+    delegate: Option<Delegated>,
+}
+
+/// What is special about a delegate.
+struct Delegated {
+    file: PathBuf,
+    cap: Amount,
+    expires: Time,
+}
+
+impl Purse {
+    /// Opens a delegate's file, or else the wallet of the home folder. What the policy wants
+    /// approved is asked about, unless it is approved already.
+    pub(crate) async fn open(
+        app: &App,
+        file: Option<&Path>,
+        tool: Option<&str>,
+        approve: bool,
+    ) -> Result<Self, Failure> {
+        let (tool, approver) = (tool.map(str::to_owned), Arc::new(Asks::new(app.yes || approve)));
+        let Some(file) = file else {
+            return Ok(Self { wallet: super::open_with(&app.settings, approver).await?, tool, delegate: None });
+        };
+        let opened = Wallet::open_delegate(file, WalletOptions { approver, ..WalletOptions::default() }).await?;
+        let delegate = Some(Delegated { file: file.to_owned(), cap: opened.cap, expires: opened.expires });
+        Ok(Self { wallet: opened.wallet, tool, delegate })
+    }
+
+    /// What a client may do with it: a delegate's sessions are small, and end when it does.
+    pub(crate) fn options(&self) -> Options {
+        let requests = self.delegate.as_ref().map(|_| DELEGATE_REQUESTS);
+        let session_ends = self.delegate.as_ref().map(|delegate| delegate.expires);
+        Options { session_ends, session_requests: requests, ..Options::default() }
+    }
+
+    /// Why there is no answer, and what to do about it: a delegate's program cannot put money in.
+    pub(crate) async fn failure(&self, app: &App, why: PayError) -> Failure {
+        let PayError::Refused { advice, .. } = &why else { return why.into() };
+        match (*advice, &self.delegate) {
+            (Advice::Allow("total") | Advice::Fund, Some(delegate)) => {
+                let next = self.used_up(delegate).await;
+                Failure::from(why).next(next)
+            }
+            (Advice::Allow(limit), None) => Failure::from(why).next(raise(&app.settings, limit)),
+            (Advice::Approve, None) => {
+                let next = format!("add --approve, or {}", raise(&app.settings, "approve_above"));
+                Failure::from(why).next(next)
+            }
+            _ => why.into(),
+        }
+    }
+
+    /// The cap is reached, or is set aside elsewhere.
+    async fn used_up(&self, delegate: &Delegated) -> String {
+        let (file, cap) = (delegate.file.display(), delegate.cap);
+        let sessions = self.wallet.coupon_sessions().await.unwrap_or_default();
+        let idle = sessions.iter().find(|session| session.left > 0);
+        let owner = format!("the owner of {file} can hand out another one: farthing wallet delegate");
+        match idle {
+            Some(session) => format!(
+                "{cap} is all that {file} can spend, and part of it is set aside at {} until {}; to have that back: \
+                 farthing get {} --wallet {file} --close; or {owner}",
+                session.site,
+                moment(session.not_after),
+                session.site
+            ),
+            None => format!("{cap} is all that {file} can spend; {owner}"),
+        }
+    }
+}
