@@ -54,13 +54,31 @@ pub enum EvidenceKind {
     ConcealedDraft,
     /// Drafts: the bank gave one receipt number to two deposits, or one draft two numbers.
     #[n(34)]
-    ReceiptFork,
+    DepositReceiptFork,
     /// Clearing: two requests of one customer under one epoch and sequence number.
     #[n(20)]
-    TransferFork,
+    ClearingRequestFork,
     /// Clearing: two receipts of the bank for one authorisation.
     #[n(21)]
-    ReceiptFork,
+    ClearingReceiptFork,
+    /// Clearing: two logs of one customer's epoch with equally many payments made, that differ.
+    #[n(22)]
+    ClearingLogFork,
+    /// Titles: two successors of one hop, signed by one holder.
+    #[n(40)]
+    TitleFork,
+    /// Cheques: two answers of one bank to one chain of endorsements.
+    #[n(41)]
+    OutcomeFork,
+    /// Cheques: a bank signed that it cleared a cheque and leaves it out of its statement.
+    #[n(42)]
+    OutcomeDenied,
+    /// Cheques: an answer of the bank drawn on that the cheque itself rules out.
+    #[n(43)]
+    FalseOutcome,
+    /// Cheques: two statements of one bank to one peer of one day.
+    #[n(44)]
+    StatementFork,
 }
 
 /// The bytes of one signed statement, as received.
