@@ -1,0 +1,77 @@
+//! Online confirmation: above its threshold, or at random, a payee asks before it serves.
+
+use farthing_core::id::PeerId;
+use farthing_core::refusal::{Code, Fault, Refusal, Remedy};
+use farthing_core::sign::Signed;
+use farthing_core::wire;
+use farthing_ledger::{Hold, Ledger, LedgerError, LedgerRefusal};
+use farthing_role::{Context, Halt};
+
+use super::Drafts;
+use super::records::{CONFIRMED, ConfirmedRow, numbered};
+use super::take::Examined;
+use crate::messages::{Confirm, Confirmed, Digest, Outcome};
+
+/// What the bank says to a payee that asks.
+#[derive(Debug)]
+pub enum Answer {
+    /// The money is set aside.
+    Yes(Box<Signed<Confirmed>>),
+    /// It is not; the refusal says why, and evidence may have been filed.
+    No(Refusal),
+}
+
+impl Drafts {
+    /// Sets the money of a draft aside for its payee until [`Terms::confirm_time`](super::Terms)
+    /// is over or the last day of deposit, whichever is first. Deposited before, it is paid for
+    /// certain; it can no longer be stopped.
+    ///
+    /// # Errors
+    /// [`Halt`], as for a deposit.
+    pub fn confirm(&self, cx: &mut Context<'_>, payee: PeerId, ask: Confirm) -> Result<Answer, Halt> {
+        let draft = ask.item.draft.verify(self.chart.network).map_err(Refusal::from)?;
+        let body = draft.body();
+        if body.payee != payee {
+            return Err(Refusal::new(Code::NotPayee, "the draft names another payee").into());
+        }
+        let to = self.chart.customer(self.account_of(cx, payee)?);
+        let (holder, before) = match self.examine(cx, &draft, ask.item.serial, to)? {
+            Examined::Pay(found) => (found.0, found.2),
+            Examined::Fork(other) => return Ok(Answer::No(self.file_fork(cx, &draft, other)?)),
+            Examined::Stopped(_) => return Ok(Answer::No(Refusal::new(Code::State, "the payer stopped this draft"))),
+            Examined::Again(spent) => {
+                let why = match spent.outcome {
+                    Outcome::Taken { .. } => Refusal::new(Code::Spent, "you have deposited this draft already"),
+                    _ => Refusal::new(Code::State, "the payer stopped this draft"),
+                };
+                return Ok(Answer::No(why));
+            }
+        };
+        let row = match before.filter(|row| row.until > cx.now) {
+            Some(row) => row,
+            None => {
+                let until = body.deposit_by.min(cx.now.after(self.terms.confirm_time));
+                // A hold that ended may be followed by another; each has its own moment.
+                let hold = super::transfer_id(cx.now, &[b"draft", b"confirm", &draft.digest()]);
+                let aside =
+                    Hold::new(hold, self.chart.customer(holder.account), body.amount, until, draft.digest());
+                match Ledger(&mut *cx.tx).hold(aside, cx.now) {
+                    Ok(_) => {}
+                    Err(LedgerError::Refused(LedgerRefusal::Funds(_) | LedgerRefusal::Frozen(_))) => {
+                        // The payee learns that the answer is no, not how rich the payer is.
+                        let why = "the payer's account does not cover the draft: do not serve";
+                        return Ok(Answer::No(
+                            Refusal::new(Code::Funds, why).blame(Fault::Third).remedy(Remedy::Stop),
+                        ));
+                    }
+                    Err(why) => return Err(why.into()),
+                }
+                let row = ConfirmedRow { draft: draft.signed().clone(), hold, until };
+                cx.tx.put(CONFIRMED, &numbered(draft.signer(), body.number), wire::encode(&row));
+                row
+            }
+        };
+        let said = Confirmed { draft: Digest(draft.digest()), amount: body.amount, until: row.until };
+        Ok(Answer::Yes(Box::new(self.key.sign(self.chart.network, &said))))
+    }
+}

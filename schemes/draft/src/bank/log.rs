@@ -1,0 +1,157 @@
+//! Reading a holder's log: page by page, in constant memory, each entry against what was deposited.
+
+use farthing_core::amount::Amount;
+use farthing_core::audit::{AuditLog, Direction, Entry};
+use farthing_core::evidence::EvidenceKind;
+use farthing_core::id::PeerId;
+use farthing_core::refusal::{Code, Refusal};
+use farthing_core::sign::{Statement, Verified};
+use farthing_core::wire;
+use farthing_role::{Context, Halt, Scan};
+
+use super::Drafts;
+use super::records::{self, Given, HOLDERS, Holder, RECEIPTS, SPENT, Spent, WALKS, WRITTEN, Walk, Written, numbered};
+use crate::messages::{
+    Closing, DepositReceipt, Differs, Digest, Draft, LogPage, PAGE_MAX, PROBLEMS_MAX, PageTaken, Problem,
+};
+use crate::rows::{decode, read};
+use crate::verdict;
+
+impl Drafts {
+    /// Reads one page: each entry must follow the last; each draft that was deposited must be the
+    /// one in the log, and commit to the log as it was before it; each receipt must be one the bank
+    /// gave. `proof` is the signed request, kept if it shows a misdeed.
+    ///
+    /// # Errors
+    /// [`Halt`]: out of turn, or entries that do not follow; then nothing of the page was taken.
+    pub fn page(&self, cx: &mut Context<'_>, key: PeerId, page: &LogPage, proof: &[u8]) -> Result<PageTaken, Halt> {
+        let holder = records::holder(&*cx.tx, key)?;
+        let mut walk = self.walk(cx, key, page.opening)?;
+        for entry in page.entries.as_slice() {
+            let before = walk.at;
+            walk.at = follow(before, entry)?;
+            let found = match entry.direction {
+                Direction::Out => self.compare_draft(cx, key, &mut walk, before, entry)?,
+                Direction::In => self.compare_receipt(cx, key, entry)?,
+            };
+            let Some((problem, draft)) = found else { continue };
+            if let (Differs::Altered, Some(draft)) = (problem.what, draft) {
+                let shown = [wire::encode(&draft), proof.to_vec()];
+                verdict::file(cx, self.chart.network, self.bank(), EvidenceKind::ConcealedDraft, key, shown)?;
+            }
+            note(&mut walk, problem);
+        }
+        self.forget_written(cx, key, holder)?;
+        cx.tx.put(WALKS, &key.0, wire::encode(&walk));
+        Ok(PageTaken { at: walk.at })
+    }
+
+    fn compare_draft(
+        &self,
+        cx: &mut Context<'_>,
+        key: PeerId,
+        walk: &mut Walk,
+        before: AuditLog,
+        entry: &Entry,
+    ) -> Result<Option<(Problem, Option<farthing_core::sign::Signed<Draft>>)>, Halt> {
+        let (place, log) = (numbered(key, entry.t), before.commitment());
+        let Some(spent) = read::<Spent>(&*cx.tx, SPENT, &place)? else {
+            let written = Written { draft: Digest(entry.reference), log: Digest(log), amount: entry.amount };
+            cx.tx.put(WRITTEN, &place, wire::encode(&written));
+            walk.outstanding = walk.outstanding.checked_add(entry.amount).map_err(Refusal::from)?;
+            return Ok(None);
+        };
+        let what = if spent.draft.digest() != entry.reference {
+            Differs::Altered
+        } else {
+            let body = spent.draft.peek().map_err(Refusal::from)?;
+            if body.log == log && body.amount == entry.amount && body.payee == entry.peer {
+                return Ok(None);
+            }
+            Differs::History
+        };
+        Ok(Some((Problem { number: entry.t, what }, Some(spent.draft))))
+    }
+
+    fn compare_receipt(
+        &self,
+        cx: &Context<'_>,
+        key: PeerId,
+        entry: &Entry,
+    ) -> Result<Option<(Problem, Option<farthing_core::sign::Signed<Draft>>)>, Halt> {
+        let given: Option<Given> = read(&*cx.tx, RECEIPTS, &numbered(key, entry.t))?;
+        let same = given.is_some_and(|given| {
+            (given.draft.0, given.payer, given.amount) == (entry.reference, entry.peer, entry.amount)
+        });
+        Ok((!same).then_some((Problem { number: entry.t, what: Differs::Receipt }, None)))
+    }
+
+    /// What was deposited of this holder's beyond the end of its log, though written before it was
+    /// closed; and what a deposit showed since the last time.
+    pub(super) fn find_concealed(
+        &self,
+        cx: &mut Context<'_>,
+        closing: &Verified<Closing>,
+        holder: &Holder,
+        walk: &mut Walk,
+    ) -> Result<(), Halt> {
+        if let Some(problem) = holder.problem {
+            note(walk, problem);
+        }
+        let (key, end) = (closing.signer(), closing.body().log.outgoing.n);
+        let after = numbered(key, end);
+        let scan = Scan { prefix: &key.0, after: Some(&after), limit: PROBLEMS_MAX };
+        for (_, row) in cx.tx.scan(SPENT, scan)? {
+            let spent: Spent = decode(SPENT, &row)?;
+            let body = spent.draft.peek().map_err(Refusal::from)?;
+            if body.time < closing.body().time {
+                let shown = [wire::encode(&spent.draft), wire::encode(closing.signed())];
+                verdict::file(cx, self.chart.network, self.bank(), EvidenceKind::ConcealedDraft, key, shown)?;
+                note(walk, Problem { number: body.number, what: Differs::Concealed });
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets entries too old to be deposited, a page of them for each page that is read.
+    fn forget_written(&self, cx: &mut Context<'_>, key: PeerId, mut holder: Holder) -> Result<(), Halt> {
+        if holder.forget == 0 {
+            return Ok(());
+        }
+        let rows = cx.tx.scan(WRITTEN, Scan { prefix: &key.0, after: None, limit: PAGE_MAX })?;
+        let last = numbered(key, holder.forget);
+        for (place, row) in rows.into_iter().take_while(|(place, _)| *place <= last) {
+            holder.outstanding = less(holder.outstanding, decode::<Written>(WRITTEN, &row)?.amount);
+            cx.tx.delete(WRITTEN, &place);
+        }
+        cx.tx.put(HOLDERS, &key.0, wire::encode(&holder));
+        Ok(())
+    }
+}
+
+/// The log after one more entry of its owner's, which must be about drafts.
+fn follow(log: AuditLog, entry: &Entry) -> Result<AuditLog, Refusal> {
+    let (chain, kind) = match entry.direction {
+        Direction::Out => (log.outgoing, Draft::KIND),
+        Direction::In => (log.incoming, DepositReceipt::KIND),
+    };
+    if entry.kind != kind {
+        return Err(Refusal::new(Code::Log, "this log is about drafts and receipts for them, and nothing else"));
+    }
+    let chain = chain.after(entry)?;
+    Ok(match entry.direction {
+        Direction::Out => AuditLog { outgoing: chain, ..log },
+        Direction::In => AuditLog { incoming: chain, ..log },
+    })
+}
+
+/// What is left, and never less than nothing.
+pub(super) fn less(from: Amount, amount: Amount) -> Amount {
+    from.checked_sub(amount).unwrap_or_else(|_| from.currency().zero())
+}
+
+fn note(walk: &mut Walk, problem: Problem) {
+    if walk.problems.len() < PROBLEMS_MAX {
+        walk.problems.push(problem);
+    }
+}
