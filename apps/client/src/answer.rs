@@ -130,7 +130,10 @@ impl Paid {
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, PayError> {
         while let Some(body) = &mut self.body {
             let frame = match &mut self.running {
-                None => body.frame().await,
+                None => {
+                    let broke_off = |why: reqwest::Error| format!("the answer broke off ({})", why.without_url());
+                    body.frame().await.transpose().map_err(broke_off)
+                }
                 Some(running) => {
                     let frame = running.next(body).await;
                     self.receipt = Receipt::Running { at_most: running.paid() };
@@ -138,7 +141,7 @@ impl Paid {
                 }
             };
             match frame {
-                Some(Ok(frame)) => match frame.into_data() {
+                Ok(Some(frame)) => match frame.into_data() {
                     Ok(data) => {
                         self.digest.update(&data);
                         return Ok(Some(data));
@@ -149,15 +152,14 @@ impl Paid {
                         }
                     }
                 },
-                Some(Err(why)) => {
+                Err(why) => {
                     self.end().await;
-                    let why = format!("the answer broke off ({})", why.without_url());
                     return Err(match self.receipt.cost().filter(|cost| !cost.is_zero()) {
                         Some(at_most) => PayError::BrokeOff { why, at_most },
                         None => PayError::refused(why, Advice::Later),
                     });
                 }
-                None => self.end().await,
+                Ok(None) => self.end().await,
             }
         }
         Ok(None)

@@ -20,6 +20,7 @@ use crate::facilitated::WANTED_BYTES_MAX;
 use crate::opening::Closed;
 use crate::pay::{ATTEMPTS_MAX, Outcome};
 use crate::quoted::{Price, Prices, Quoted};
+use crate::running::FIRST_UNITS_MAX;
 use crate::seat::Seat;
 use crate::wanted::Wanted;
 
@@ -238,12 +239,14 @@ impl Inner {
     /// How many units to pay: all that a request costs, or as much of a maximum as the cap allows.
     fn units_of(&self, quote: &Quote) -> Result<u32, PayError> {
         let asked = quote.amount()?;
+        // What is paid for as it goes on begins with less than a session's window.
+        let most = if quote.kind == UnitKind::Request { quote.units } else { quote.units.min(FIRST_UNITS_MAX) };
         let Some(cap) = self.options.per_request.filter(|cap| asked.compare(*cap).map_or(true, |o| o.is_gt())) else {
-            return Ok(quote.units);
+            return Ok(most);
         };
         let same = cap.currency() == quote.coupon.currency();
         let room = if same { cap.as_micros() / quote.coupon.as_micros().max(1) } else { 0 };
-        let room = u32::try_from(room).unwrap_or(u32::MAX).min(quote.units);
+        let room = u32::try_from(room).unwrap_or(u32::MAX).min(most);
         if quote.kind == UnitKind::Request || room == 0 {
             let why = format!("this costs {asked}, and one request may cost {cap}: raise the cap to pay it");
             return Err(PayError::refused(why, Advice::Change));

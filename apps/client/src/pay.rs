@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use farthing_core::amount::Amount;
 use farthing_core::refusal::Money;
 use farthing_coupon::spender::SpendError;
@@ -89,14 +90,15 @@ impl Inner {
         self.send(wanted, quoted, ticket).await
     }
 
-    /// Pays by a request that has no answer but yes; the seller's word on it comes later.
+    /// Pays by a request that has no answer but yes, and gives what came with it; the seller's word on
+    /// the payment comes later.
     pub(crate) async fn pay_bare(
         &self,
         wanted: &Wanted,
         quoted: &Quoted,
         session: &CouponSession,
         spend: Spend<'_>,
-    ) -> Result<Ticket, PayError> {
+    ) -> Result<(Ticket, Bytes), PayError> {
         let price = session.unit().checked_mul(spend.units.into())?;
         self.caps.reserve(self.wallet.now(), price)?;
         let ticket = match session.pay(spend).await {
@@ -110,7 +112,20 @@ impl Inner {
         for resend in 0..RESENDS_MAX {
             tokio::time::sleep(PAUSE.saturating_mul(resend)).await;
             match self.http.execute(wanted.with(&quoted.headers(&ticket.coupon()))?).await {
-                Ok(answer) if answer.status().is_success() => return Ok(ticket),
+                Ok(answer) if answer.status().is_success() => {
+                    let body = read_bounded(answer, PROBLEM_BYTES_MAX).await.unwrap_or_default();
+                    return Ok((ticket, body));
+                }
+                Ok(answer) if is_problem(&answer) => {
+                    let body = read_bounded(answer, PROBLEM_BYTES_MAX).await.unwrap_or_default();
+                    match serde_json::from_slice::<PaymentProblem>(&body) {
+                        Ok(told) if told.money == Money::Unmoved => {
+                            return Err(self.refused_bare(ticket, told).await?);
+                        }
+                        Ok(told) => trouble = told.detail,
+                        Err(_) => trouble = "the server's refusal cannot be read".into(),
+                    }
+                }
                 Ok(answer) => trouble = format!("the server refuses it ({})", answer.status()),
                 Err(why) => trouble = format!("the server did not answer ({})", why.without_url()),
             }
@@ -118,6 +133,16 @@ impl Inner {
         // It may have been taken: it counts as spent.
         let at_most = ticket.spent().await?;
         Err(PayError::Unknown { why: trouble, at_most })
+    }
+
+    /// The server says that it took nothing, or gives its word that it charged nothing.
+    async fn refused_bare(&self, ticket: Ticket, told: PaymentProblem) -> Result<PayError, PayError> {
+        let price = ticket.price();
+        match told.ack().ok().flatten() {
+            Some(ack) => self.settled(price, ticket.answered(&ack).await?),
+            None => self.untaken(ticket).await?,
+        }
+        Ok(PayError::refused(told.detail, told.remedy.into()))
     }
 
     async fn send(self: &Arc<Self>, wanted: &Wanted, quoted: &Quoted, mut ticket: Ticket) -> Result<Outcome, PayError> {
