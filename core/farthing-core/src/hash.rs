@@ -41,6 +41,12 @@ pub enum Purpose {
     CouponMac,
     /// What one coupon pays for (the paper's micro-description).
     CouponOrder,
+    /// A key of a customer of the clearing, or one grown from it. All its inputs have fixed lengths.
+    ClearingKey,
+    /// One message of the clearing, as the next one names it (Kelsey and Schneier's `hash(M0)`).
+    ClearingMessage,
+    /// One row of the clearing's own log at the bank.
+    ClearingLog,
 }
 
 impl Purpose {
@@ -63,6 +69,9 @@ impl Purpose {
             Self::CouponKey => b"farthing/v1/coupon/key",
             Self::CouponMac => b"farthing/v1/coupon/mac",
             Self::CouponOrder => b"farthing/v1/coupon/order",
+            Self::ClearingKey => b"farthing/v1/clearing/key",
+            Self::ClearingMessage => b"farthing/v1/clearing/message",
+            Self::ClearingLog => b"farthing/v1/clearing/log",
         }
     }
 }
