@@ -1,0 +1,8 @@
+//! The attacks of the protocol book's §2, its weaknesses, and what stops each.
+
+mod copies;
+mod literally;
+mod paying;
+mod reconciling;
+mod storm;
+mod tickets;

@@ -1,0 +1,340 @@
+//! The customer's side of a comparison of books (Kelsey and Schneier, §3.3).
+//!
+//! A comparison takes four messages; a long log goes in pages, and what is missing comes in pages,
+//! so memory is bounded whatever the length. Each step is stored before its message leaves; one that
+//! breaks off is begun again and loses nothing.
+
+use farthing_core::audit::{AuditLog, Direction, Entry, SubChain};
+use farthing_core::id::OrderId;
+use farthing_core::refusal::{Code, Fault, Money, Refusal, Remedy};
+use farthing_core::replay::ReplayWindow;
+use farthing_core::sign::SecretKey;
+use farthing_core::time::Time;
+use farthing_core::wire::{Bounded, Wire};
+use rand_core::CryptoRng;
+
+use crate::frame::{Frame, FrameKind, MessageId, drawn_nonce};
+use crate::payer::Paid;
+use crate::reconciliation::{
+    Agreed, Challenge, Closing, Fetch, Fetched, Hello, LOG_PAGE_MAX, Line, Lines, LogStatement, Page, PageAnswer,
+    PageVerdict, Problem,
+};
+use crate::wallet::{Standing, Wallet};
+
+/// Reads the wallet's stored entries: at most so many of a direction with numbers above `after`.
+pub type Entries<'a> = &'a mut dyn FnMut(Direction, u64, usize) -> Vec<Entry>;
+
+/// How much of the log to send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Extent {
+    /// What followed the last agreement.
+    SinceAgreed,
+    /// All of it: names the entries where books differ.
+    Whole,
+}
+
+/// A comparison under way.
+#[derive(Debug)]
+pub struct Comparison {
+    extent: Extent,
+    /// The last message sent: what the next answer must name.
+    sent: MessageId,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// KSR-1 went out.
+    Asked,
+    /// A page went out: so many entries of each direction are told.
+    Telling { outgoing: u64, incoming: u64 },
+    /// The books agree; lines are still missing.
+    Fetching { agreed: Box<Agreed>, about: MessageId, outgoing: u64, incoming: u64 },
+}
+
+/// A line that the bank had and the wallet lacked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Repaired {
+    /// To store with the log.
+    pub entry: Entry,
+    /// What was paid for: money that came in pays this order.
+    pub order: OrderId,
+}
+
+/// What a step gave. Store the wallet and the repaired entries before anything else.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// In order.
+    pub repaired: Vec<Repaired>,
+    /// What comes now.
+    pub next: Next,
+}
+
+/// What comes after a step.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// Send this to the bank.
+    Send(Vec<u8>),
+    /// The books agree and nothing is missing.
+    Agreed(Option<Fate>),
+    /// They do not: each problem says what to do next.
+    Disputed(Vec<Problem>),
+}
+
+/// What became of the request that was pending.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// The money moved. Where the bank still has its answer, the ticket can be brought to the
+    /// payee; otherwise the payee learns of it when it compares books.
+    Paid(Option<Box<Paid>>),
+    /// It did not, and never will by that request.
+    NotPaid,
+}
+
+impl Wallet {
+    /// KSR-1. Nothing is paid until it has ended well.
+    pub fn compare(&mut self, now: Time, extent: Extent, rng: &mut dyn CryptoRng) -> (Comparison, Vec<u8>) {
+        self.standing = Standing::MustReconcile;
+        let mut random = [0; 16];
+        rng.fill_bytes(&mut random);
+        let frame = self.frame(FrameKind::Hello, &Hello { random, next: self.next, time: now }, rng);
+        (Comparison { extent, sent: MessageId::of(&frame), phase: Phase::Asked }, frame)
+    }
+
+    /// Forgets its log for the bank's. For a dispute that the operator has settled in the bank's
+    /// favour; the caller forgets the entries, and the next comparison brings them all.
+    pub fn adopt(&mut self) {
+        self.log = AuditLog::new(self.me);
+        self.window = ReplayWindow::default();
+        self.early = Bounded::empty();
+        self.standing = Standing::MustReconcile;
+    }
+
+    fn frame<T: Wire>(&self, kind: FrameKind, content: &T, rng: &mut dyn CryptoRng) -> Vec<u8> {
+        Frame::seal(self.network, kind, self.me, &self.key, drawn_nonce(rng), content)
+    }
+
+    fn opened<T: Wire>(&self, kind: FrameKind, bytes: &[u8]) -> Result<T, Refusal> {
+        Frame::read(bytes, kind)?.open(self.network, self.me, &self.key)
+    }
+}
+
+impl Comparison {
+    /// The bank's next message, and what to answer. `signer` signs the log, for wallets that sign.
+    ///
+    /// # Errors
+    /// A [`Refusal`] of bytes that do not answer what was sent last, or where the wallet's own
+    /// entries are gone. Nothing changed; begin again.
+    pub fn step(
+        &mut self,
+        wallet: &mut Wallet,
+        bytes: &[u8],
+        entries: Entries<'_>,
+        signer: Option<&SecretKey>,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Progress, Refusal> {
+        match &self.phase {
+            Phase::Asked => {
+                let challenge: Challenge = wallet.opened(FrameKind::Challenge, bytes)?;
+                self.fits(challenge.answers)?;
+                // The paper: S_A = max(S_A, S*_A) + 1. The bank does the same, and says it again.
+                wallet.next = wallet.next.max(challenge.next).saturating_add(1);
+                let start = self.start(wallet, &challenge.agreed);
+                let at = (start.outgoing.n, start.incoming.n);
+                self.tell(wallet, MessageId::of(bytes), Some(start), at, entries, signer, rng)
+            }
+            Phase::Telling { outgoing, incoming } => {
+                let at = (*outgoing, *incoming);
+                let answer: PageAnswer = wallet.opened(FrameKind::PageAnswer, bytes)?;
+                self.fits(answer.answers)?;
+                match answer.verdict {
+                    PageVerdict::Next => self.tell(wallet, MessageId::of(bytes), None, at, entries, signer, rng),
+                    PageVerdict::Agreed(agreed) => {
+                        wallet.next = agreed.next;
+                        wallet.epoch = agreed.epoch;
+                        wallet.balances = agreed.balances.clone();
+                        let lines = agreed.missing.clone();
+                        self.repair(wallet, Box::new(agreed), MessageId::of(bytes), at, lines, rng)
+                    }
+                    PageVerdict::Disputed(disputed) => {
+                        wallet.next = disputed.next;
+                        let problems = disputed.problems.into_vec();
+                        Ok(Progress { repaired: Vec::new(), next: Next::Disputed(problems) })
+                    }
+                }
+            }
+            Phase::Fetching { agreed, about, outgoing, incoming } => {
+                let (agreed, about, at) = (agreed.clone(), *about, (*outgoing, *incoming));
+                let fetched: Fetched = wallet.opened(FrameKind::Lines, bytes)?;
+                self.fits(fetched.answers)?;
+                self.repair(wallet, agreed, about, at, fetched.lines, rng)
+            }
+        }
+    }
+
+    fn fits(&self, answers: MessageId) -> Result<(), Refusal> {
+        if answers == self.sent {
+            return Ok(());
+        }
+        Err(Refusal::new(Code::Replay, "this answers another message; wait, or begin the comparison again")
+            .money(Money::Unmoved)
+            .remedy(Remedy::Again))
+    }
+
+    /// From where the log is told: what was agreed on, if the wallet still has as much.
+    fn start(&self, wallet: &Wallet, agreed: &AuditLog) -> AuditLog {
+        let empty = AuditLog::new(wallet.me);
+        let pick = |agreed: SubChain, own: SubChain, empty| {
+            if self.extent == Extent::SinceAgreed && agreed.n <= own.n { agreed } else { empty }
+        };
+        AuditLog {
+            outgoing: pick(agreed.outgoing, wallet.log.outgoing, empty.outgoing),
+            incoming: pick(agreed.incoming, wallet.log.incoming, empty.incoming),
+        }
+    }
+
+    /// KSR-3: the next page.
+    #[allow(clippy::too_many_arguments, reason = "the wallet, its store and its dice are handed in, not owned")]
+    fn tell(
+        &mut self,
+        wallet: &Wallet,
+        answers: MessageId,
+        start: Option<AuditLog>,
+        at: (u64, u64),
+        entries: Entries<'_>,
+        signer: Option<&SecretKey>,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Progress, Refusal> {
+        let log = wallet.log;
+        let outgoing = portion(Direction::Out, at.0, log.outgoing.n, LOG_PAGE_MAX, entries)?;
+        let room = LOG_PAGE_MAX - outgoing.len();
+        let incoming = portion(Direction::In, at.1, log.incoming.n, room, entries)?;
+        let told = (at.0 + outgoing.len() as u64, at.1 + incoming.len() as u64);
+        let closing = (told == (log.outgoing.n, log.incoming.n)).then(|| Closing {
+            log,
+            pending: wallet.pending.as_ref().map(|pending| pending.auth),
+            signed: signer.map(|signer| signer.sign(wallet.network, &LogStatement { epoch: wallet.epoch, log })),
+        });
+        let bounded = |entries| Bounded::new(entries).unwrap_or_else(Bounded::empty);
+        let page = Page { answers, start, outgoing: bounded(outgoing), incoming: bounded(incoming), closing };
+        let frame = wallet.frame(FrameKind::Page, &page, rng);
+        self.sent = MessageId::of(&frame);
+        self.phase = Phase::Telling { outgoing: told.0, incoming: told.1 };
+        Ok(Progress { repaired: Vec::new(), next: Next::Send(frame) })
+    }
+
+    /// KSR-4a, and what follows it: appends what was missing.
+    fn repair(
+        &mut self,
+        wallet: &mut Wallet,
+        agreed: Box<Agreed>,
+        about: MessageId,
+        at: (u64, u64),
+        lines: Lines,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Progress, Refusal> {
+        let (outgoing, incoming) = (lines.outgoing.into_vec(), lines.incoming.into_vec());
+        let had = (at.0 + outgoing.len() as u64, at.1 + incoming.len() as u64);
+        let goal = (agreed.log.outgoing.n, agreed.log.incoming.n);
+        if had.0 > goal.0 || had.1 > goal.1 || (had == at && had != goal) {
+            return Err(unbelievable());
+        }
+        let mut mended = wallet.clone();
+        let mut repaired = mended.take_lines(at.0, &outgoing, Direction::Out)?;
+        repaired.extend(mended.take_lines(at.1, &incoming, Direction::In)?);
+        if had != goal {
+            let fetch = Fetch { answers: about, outgoing: had.0, incoming: had.1 };
+            let frame = mended.frame(FrameKind::Fetch, &fetch, rng);
+            *wallet = mended;
+            self.sent = MessageId::of(&frame);
+            self.phase = Phase::Fetching { agreed, about, outgoing: had.0, incoming: had.1 };
+            return Ok(Progress { repaired, next: Next::Send(frame) });
+        }
+        // Receipts may have come since: then the next payment's commitment says whether all fits.
+        let same = mended.log.outgoing == agreed.log.outgoing
+            && (mended.log.incoming.n > agreed.log.incoming.n || mended.log.incoming == agreed.log.incoming);
+        if !same {
+            return Err(unbelievable());
+        }
+        let fate = mended.fate(agreed.outcome.as_deref())?;
+        mended.pending = None;
+        mended.standing = Standing::Ready;
+        *wallet = mended;
+        Ok(Progress { repaired, next: Next::Agreed(fate) })
+    }
+}
+
+impl Wallet {
+    /// Appends lines of the bank's, the first of which follows number `after`.
+    fn take_lines(&mut self, after: u64, lines: &[Line], direction: Direction) -> Result<Vec<Repaired>, Refusal> {
+        let mut repaired = Vec::new();
+        for (t, line) in (after + 1..).zip(lines) {
+            let have = match direction {
+                Direction::Out => self.log.outgoing.n,
+                Direction::In => self.log.incoming.n,
+            };
+            if t <= have {
+                continue; // It came by itself in the meantime.
+            }
+            if let Some(pending) = self.pending.as_mut().filter(|pending| pending.auth == line.auth) {
+                pending.found |= direction == Direction::Out;
+            }
+            let entry = self.append(line, direction)?;
+            repaired.push(Repaired { entry, order: line.order });
+        }
+        if direction == Direction::In {
+            repaired.extend(self.settle_window()?);
+        }
+        Ok(repaired)
+    }
+
+    /// Everything in the log has been seen; what waited and now follows the log joins it.
+    fn settle_window(&mut self) -> Result<Vec<Repaired>, Refusal> {
+        let early = self.early.as_slice().to_vec();
+        let orders: Vec<OrderId> =
+            early.iter().filter(|one| one.number > self.log.incoming.n).map(|one| one.line.order).collect();
+        let entries = self.settle_early(early)?;
+        let mut window = ReplayWindow::through(self.log.incoming.n);
+        for waiting in self.early.as_slice() {
+            window.take(waiting.number).map_err(|why| Refusal::new(Code::Replay, why.to_string()))?;
+        }
+        self.window = window;
+        Ok(entries.into_iter().zip(orders).map(|(entry, order)| Repaired { entry, order }).collect())
+    }
+
+    fn fate(&self, outcome: Option<&[u8]>) -> Result<Option<Fate>, Refusal> {
+        let Some(pending) = &self.pending else { return Ok(None) };
+        let paid = outcome.map(|bytes| self.read_paid(bytes)).transpose()?.flatten();
+        match (pending.found, paid) {
+            (true, paid) => Ok(Some(Fate::Paid(paid.map(Box::new)))),
+            (false, None) => Ok(Some(Fate::NotPaid)),
+            (false, Some(_)) => Err(unbelievable()),
+        }
+    }
+}
+
+/// The next entries of one direction.
+fn portion(
+    direction: Direction,
+    after: u64,
+    upto: u64,
+    room: usize,
+    entries: Entries<'_>,
+) -> Result<Vec<Entry>, Refusal> {
+    let wanted = usize::try_from(upto.saturating_sub(after)).unwrap_or(usize::MAX).min(room);
+    if wanted == 0 {
+        return Ok(Vec::new());
+    }
+    let found = entries(direction, after, wanted);
+    if found.len() == wanted {
+        return Ok(found);
+    }
+    let why = "entries of this wallet's own log are gone: restore them, or take over the bank's books";
+    Err(Refusal::new(Code::Log, why).blame(Fault::Us).remedy(Remedy::Appeal))
+}
+
+fn unbelievable() -> Refusal {
+    Refusal::new(Code::Conflict, "the bank contradicts itself: keep everything and talk to the operator")
+        .blame(Fault::Third)
+        .money(Money::Unknown)
+}
