@@ -29,8 +29,23 @@ use crate::quoted::{Quoted, acks_in};
 use crate::seat::own;
 use crate::wanted::Wanted;
 
-/// More is paid once so many of 100 parts of what is paid are used.
-const REFILL_PERCENT: u32 = 70;
+/// More is paid once less is left than so many of 100 parts of a payment.
+const REFILL_PERCENT: u32 = 30;
+
+/// The most units of the first payment for an answer that is paid for as it goes on, and of each
+/// further one. The session's window holds the first and two more; by then the first is used up, and
+/// the server has said so.
+pub(crate) const FIRST_UNITS_MAX: u32 = WINDOW / 2;
+const MORE_UNITS_MAX: u32 = WINDOW / 4;
+
+/// How often the server is asked whether an answer waits for money, once all that was paid is used;
+/// and how soon a payment is tried again that other payments of the session are in the way of.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often the receipts of an answer are asked for that was left before its end, with pauses of
+/// [`RECEIPT_PAUSE`]: the server has to notice.
+const RECEIPT_TRIES: u32 = 20;
+const RECEIPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The longest name of a stream.
 const NAME_MAX: usize = 128;
