@@ -12,6 +12,7 @@ use axum::response::IntoResponse;
 use bytes::Bytes;
 use farthing_core::refusal::{Fault, Remedy};
 use farthing_core::time::{Span, Time};
+use farthing_coupon::micro::Bearer;
 use farthing_coupon::session::{Session, WINDOW};
 use farthing_dialects::credential::{self, Credential, Form};
 use farthing_dialects::payment::{self, Challenge};
@@ -247,7 +248,7 @@ impl Gate {
             // A part of what may be used up is enough to begin with.
             Ok(if asked.price.kind == UnitKind::Request { most } else { paid.clamp(1, most) })
         };
-        let key = idempotency_key(&asked.parts.headers)?;
+        let key = idempotency_key(&asked.parts.headers, credential.bearer)?;
         let purpose = Purpose { request: &asked.request, key, bearer: credential.bearer };
         self.book.take(&credential.coupon, purpose, units).await.map_err(|why| unavailable(why).into())
     }
@@ -285,6 +286,19 @@ impl Gate {
             ),
         };
         Err(PaymentProblem { challenge: Some(id), ..problem }.into())
+    }
+
+    /// The same for more money for a running answer, which is paid by a `POST` at its own address.
+    pub(crate) fn challenge_more(
+        &self,
+        running: &Quote,
+        asked: &HeaderMap,
+        at: &Uri,
+        problem: &PaymentProblem,
+    ) -> Answer {
+        let request = request_digest("POST", target(at), b"");
+        let quote = Quote { request, expires: self.quoted_until(), ..running.clone() };
+        self.challenge(&quote, asked, target(at), problem)
     }
 
     /// A refusal that says what it costs and how to pay, in every dialect. `target` is the path and
@@ -349,13 +363,17 @@ fn host(headers: &HeaderMap) -> String {
     host.filter(plain).unwrap_or("gateway").to_owned()
 }
 
-/// The client's own name for the request, hashed.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Box<PaymentProblem>> {
+/// The client's own name for the request, hashed. A session that tokens are drawn on has many
+/// holders, and each has names of its own.
+fn idempotency_key(headers: &HeaderMap, bearer: Option<Bearer>) -> Result<Option<[u8; 32]>, Box<PaymentProblem>> {
     let mut all = headers.get_all(names::IDEMPOTENCY_KEY).iter();
     match (all.next(), all.next()) {
         (None, _) => Ok(None),
         (Some(key), None) if (1..=KEY_BYTES_MAX).contains(&key.len()) => {
-            Ok(Some(*blake3::hash(key.as_bytes()).as_bytes()))
+            let holder = bearer.map(|bearer| bearer.holder.0);
+            let mut hasher = blake3::Hasher::new();
+            hasher.update(holder.as_ref().map_or(&[], |holder| &holder[..])).update(key.as_bytes());
+            Ok(Some(*hasher.finalize().as_bytes()))
         }
         _ => Err(PaymentProblem::new(
             problem::SEVERAL,

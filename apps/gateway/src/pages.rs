@@ -19,7 +19,7 @@ use farthing_coupon::messages::{Initiate, Payment};
 use farthing_coupon::micro::SessionName;
 use farthing_dialects::names;
 use farthing_dialects::problem::{self, PaymentProblem};
-use farthing_dialects::quote::{Quote, request_digest};
+use farthing_dialects::quote::request_digest;
 use farthing_dialects::service::{AskSession, BringTip, CloseSession, SessionView};
 use farthing_dialects::{credential, names::CBOR};
 use farthing_driver::NoReply;
@@ -181,8 +181,7 @@ async fn top_up(State(gate): State<Arc<Gate>>, Path(name): Path<String>, request
     match pay_more(&gate, &meter, digest, headers).await {
         Ok(()) => proxy::accepted(&gate.book, &meter),
         Err(problem) if problem.status == StatusCode::PAYMENT_REQUIRED.as_u16() => {
-            let quote = Quote { request: digest, expires: gate.quoted_until(), ..meter.quote().clone() };
-            gate.challenge(&quote, headers, target, &problem)
+            gate.challenge_more(meter.quote(), headers, request.uri(), &problem)
         }
         Err(problem) => refuse::response(&problem),
     }

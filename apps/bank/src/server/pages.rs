@@ -42,7 +42,7 @@ pub(super) fn router(desk: Arc<Desk>, info: BankInfo, reporter: Arc<Reporter>, a
     ))]
     struct Document;
 
-    let driver = desk.driver.clone();
+    let (driver, is_facilitator) = (desk.driver.clone(), desk.role.facilitator().is_some());
     let ready = move || match alarm.reason() {
         Some(_) => Err("the books do not add up: nothing is paid out; look at the log and run the audit".to_owned()),
         None if driver.is_healthy() => Ok(()),
@@ -53,6 +53,10 @@ pub(super) fn router(desk: Arc<Desk>, info: BankInfo, reporter: Arc<Reporter>, a
         .routes(routes!(bank))
         .routes(routes!(liabilities))
         .split_for_parts();
+    let document = match is_facilitator {
+        true => document.merge_from(super::x402::Document::openapi()),
+        false => document,
+    };
     // A document made of strings and lists always serializes.
     let document = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
     router

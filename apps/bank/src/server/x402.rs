@@ -29,6 +29,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::{OpenApi, ToSchema};
 
 use super::desk::Desk;
 use crate::client::BankAddress;
@@ -38,6 +39,12 @@ use invoices::Invoices;
 
 /// The longest question of a server or buyer: 64 KiB.
 const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// What is in the bank's own document of a facilitator. The doors for buyers speak CBOR to our own
+/// clients, and are described with the gateway's.
+#[derive(OpenApi)]
+#[openapi(paths(kinds, verify, settle))]
+pub(super) struct Document;
 
 /// What handlers see.
 struct House {
@@ -94,11 +101,16 @@ fn supported(facilitator: &Facilitator, network: &str, url: &str) -> Value {
     })
 }
 
+/// Which kinds of payment are taken: x402's `/supported`.
+#[utoipa::path(get, path = "/supported", responses(
+    (status = 200, body = Object, description = "kinds, extensions and signers; servers copy a kind's extra"),
+))]
 async fn kinds(State(house): Shared) -> Json<Value> {
     Json(house.supported.clone())
 }
 
-#[derive(Serialize)]
+/// Whether a payment is good.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct VerifyResponse {
     is_valid: bool,
@@ -110,7 +122,15 @@ struct VerifyResponse {
     payer: Option<String>,
 }
 
-/// Whether a payment is good; if so, it is kept for this delivery.
+/// Whether a payment is good; if so, it is kept for this delivery: x402's `/verify`.
+#[utoipa::path(post, path = "/verify",
+    request_body(content = Object, content_type = "application/json",
+        description = "x402Version, paymentPayload and paymentRequirements, of version 1 or 2"),
+    responses(
+        (status = 200, body = VerifyResponse, description = "Yes, or no with the reason"),
+        (status = 413, content_type = "application/problem+json", description = "Longer than 64 KiB"),
+        (status = 429, content_type = "application/problem+json", description = "Too fast"),
+    ))]
 async fn verify(State(house): Shared, body: Bytes) -> impl IntoResponse {
     let answer = match Asked::read(&body, house.desk.network) {
         Ok(asked) => {
@@ -131,7 +151,15 @@ async fn verify(State(house): Shared, body: Bytes) -> impl IntoResponse {
     )
 }
 
-/// Takes a payment.
+/// Takes a payment: x402's `/settle`. The same payment again has the same answer.
+#[utoipa::path(post, path = "/settle",
+    request_body(content = Object, content_type = "application/json",
+        description = "x402Version, paymentPayload and paymentRequirements, of version 1 or 2"),
+    responses(
+        (status = 200, body = Object, description = "x402's settlement response: success, or errorReason"),
+        (status = 413, content_type = "application/problem+json", description = "Longer than 64 KiB"),
+        (status = 429, content_type = "application/problem+json", description = "Too fast"),
+    ))]
 async fn settle(State(house): Shared, headers: HeaderMap, body: Bytes) -> impl IntoResponse {
     let network = house.desk.network;
     let mut transaction = String::new();

@@ -131,7 +131,7 @@ async fn the_pages_for_operators_and_programs_are_there() {
         assert_eq!(get(path).await.unwrap().status(), 200, "{path}");
     }
     let document: serde_json::Value = get("/openapi.json").await.unwrap().json().await.unwrap();
-    for path in ["/v1/messages", "/v1/bank", "/v1/liabilities"] {
+    for path in ["/v1/messages", "/v1/bank", "/v1/liabilities", "/supported", "/verify", "/settle"] {
         assert!(document["paths"][path].is_object(), "{path}");
     }
     let page: serde_json::Value = get("/v1/bank").await.unwrap().json().await.unwrap();

@@ -107,7 +107,7 @@ pub fn read(path: &Path, currency: Currency) -> Result<Tariff, PriceError> {
     parse(&std::fs::read_to_string(path)?, currency)
 }
 
-pub(super) fn parse(text: &str, currency: Currency) -> Result<Tariff, PriceError> {
+pub(crate) fn parse(text: &str, currency: Currency) -> Result<Tariff, PriceError> {
     let file: File = toml::from_str(text).map_err(|why| PriceError::Syntax(why.to_string()))?;
     check(file, currency)
 }

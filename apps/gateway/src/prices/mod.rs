@@ -13,6 +13,8 @@ use farthing_core::amount::{Amount, Currency, Rate};
 use farthing_coupon::session::WINDOW;
 use farthing_dialects::quote::UnitKind;
 
+#[cfg(test)]
+pub(crate) use file::parse;
 pub use file::{PriceError, ROUTES_MAX, read, single};
 pub use path::{BadPath, Pattern, plain};
 

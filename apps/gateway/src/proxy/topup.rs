@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -30,15 +30,21 @@ pub(crate) fn accepted(book: &Book, meter: &Meter) -> Answer {
 
 /// `GET` where more is paid for a running answer: 204 while it runs, 402 while it waits for money,
 /// 410 when it is over, with the reason.
-pub(crate) async fn state(State(gate): State<Arc<Gate>>, Path(name): Path<String>) -> Answer {
+pub(crate) async fn state(State(gate): State<Arc<Gate>>, Path(name): Path<String>, request: Request) -> Answer {
     let over =
         |why: String| PaymentProblem { remedy: Remedy::Stop, ..PaymentProblem::new(problem::SESSION_CLOSED, why) };
     let problem = match gate.streams.state(&name) {
         Fares::Runs => return StatusCode::NO_CONTENT.into_response(),
-        Fares::Waits => PaymentProblem::new(
-            problem::PAYMENT_REQUIRED,
-            "the answer waits for money: POST here with a coupon of the same session in Authorization",
-        ),
+        Fares::Waits => {
+            let problem = PaymentProblem::new(
+                problem::PAYMENT_REQUIRED,
+                "the answer waits for money: POST here with a coupon of the same session in Authorization",
+            );
+            return match gate.streams.running(&name) {
+                Some(meter) => gate.challenge_more(meter.quote(), request.headers(), request.uri(), &problem),
+                None => StatusCode::NO_CONTENT.into_response(),
+            };
+        }
         Fares::Over { why, charged } => {
             let why = why.unwrap_or_else(|| "it is whole".into());
             over(format!(

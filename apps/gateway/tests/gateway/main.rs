@@ -7,4 +7,5 @@ mod paying;
 mod running;
 mod streams;
 mod tls;
+mod tokens;
 mod town;

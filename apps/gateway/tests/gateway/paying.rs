@@ -92,6 +92,13 @@ async fn free_routes_free_requests_and_preflights_cost_nothing() {
         (answer.status().as_u16(), &answer.headers()["access-control-allow-headers"]),
         (204, &"authorization".parse().unwrap())
     );
+    assert_eq!(town.seen.calls(), 3, "a browser's question beforehand is answered here");
+    // Whatever else is asked by OPTIONS is a request like any other.
+    let options = || town.http.request(reqwest::Method::OPTIONS, town.url("/hello"));
+    for request in [options(), options().header("origin", "https://page.example")] {
+        assert_eq!(request.send().await.unwrap().status(), 402);
+    }
+    assert_eq!(town.seen.calls(), 3);
     let from_page = town.http.get(town.url("/hello")).header("origin", "https://page.example").send().await.unwrap();
     assert_eq!(from_page.status(), 402);
     assert!(from_page.headers()["access-control-expose-headers"].to_str().unwrap().contains("payment-receipt"));

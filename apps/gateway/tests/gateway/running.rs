@@ -214,3 +214,16 @@ async fn metrics_and_health_are_for_this_machine_s_tools_and_not_for_customers()
     assert!(metrics.contains("farthing_gateway_challenges_total"));
     assert_eq!(town.http.get(format!("http://{ops}/readyz")).send().await.unwrap().status(), 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_counted_under_the_pattern_that_fitted() {
+    let town = Town::with(PRICES, |config| config.ops = Some("127.0.0.1:0".parse().unwrap())).await;
+    let mut buyer = town.buyer(1, 10).await;
+    assert_eq!(buyer.get("/other", 3).await.status(), 200);
+    assert_eq!(town.get("/bytes/some/where").await.status(), 402);
+    let metrics = town.http.get(format!("http://{}/metrics", town.ops.unwrap())).send().await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    for route in ["/other", "/bytes/**"] {
+        assert!(metrics.contains(&format!("farthing_http_requests_total{{route=\"{route}\"")), "{route}: {metrics}");
+    }
+}
