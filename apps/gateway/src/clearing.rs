@@ -115,6 +115,7 @@ impl Clearer {
         for (id, sent) in self.sent_before().await? {
             self.send(id, sent.clearings, &mut done).await?;
         }
+        self.book.fold().await?;
         let mut after: Option<Vec<u8>> = None;
         let (mut items, mut steps) = (Vec::new(), 0);
         loop {

@@ -5,12 +5,14 @@ use std::path::Path;
 use farthing_core::amount::{Amount, Currency};
 use farthing_core::time::Time;
 use farthing_core::wire;
+use farthing_coupon::micro::SessionName;
 use farthing_coupon::session::Session;
 use farthing_role::{Scan, Table};
 use farthing_store::{Reader, SqliteSnapshot, StoreError};
 use serde::Serialize;
 
-use crate::book::records::{CLEARINGS, SESSIONS, SINGLES, SessionRecord, TABLES, TOTALS, Totals};
+use crate::book::log::Log;
+use crate::book::records::{CHANGES, CLEARINGS, SESSIONS, SINGLES, SessionRecord, TABLES, TOTALS, Totals};
 use crate::counter::PAGE;
 
 /// A session, for showing.
@@ -75,11 +77,15 @@ impl Report {
     /// # Errors
     /// [`ReportError`].
     pub fn sessions(&self, mut with: impl FnMut(SessionLine)) -> Result<(), ReportError> {
+        let log = Log::read(|scan| self.0.scan(CHANGES, scan))?;
         let mut after: Option<Vec<u8>> = None;
         loop {
             let rows = self.0.scan(SESSIONS, Scan { prefix: b"", after: after.as_deref(), limit: PAGE })?;
-            for (_, row) in &rows {
-                let Ok(record) = wire::decode::<SessionRecord>(row) else { continue };
+            for (key, row) in &rows {
+                let (Ok(name), Ok(mut record)) = (key.as_slice().try_into(), wire::decode::<SessionRecord>(row)) else {
+                    continue;
+                };
+                log.apply(SessionName(name), &mut record)?;
                 let session = Session::resume(record.state);
                 with(SessionLine {
                     chain: session.chain(),

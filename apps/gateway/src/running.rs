@@ -273,7 +273,7 @@ impl Gateway {
         let driver =
             farthing_driver::Config { check_workers: 1, tick_every: None, ..farthing_driver::Config::default() };
         let handle = Driver::start(Arc::new(NoRole), store, Shared(Arc::clone(&clock)), OsEntropy, driver)?;
-        let book = Arc::new(Book::new(handle.clone(), Arc::clone(&clock), config.room));
+        let book = Arc::new(Book::start(handle.clone(), Arc::clone(&clock), config.room).await?);
         let seller = Seller {
             key: SecretKey::from_seed(&keys.identity),
             seal: SealKey::from_seed(&blake3::derive_key("farthing/v1/gateway/sessions", &*keys.secret)),

@@ -22,6 +22,17 @@ struct Collecting {
     /// Numbered from 1.
     batch: u64,
     changed: Vec<SessionName>,
+    /// The log is to be folded with this batch.
+    fold: bool,
+    /// The last batch with which it was.
+    folded: u64,
+}
+
+/// What is to be committed.
+pub(super) struct Due {
+    pub(super) batch: u64,
+    pub(super) changed: Vec<SessionName>,
+    pub(super) fold: bool,
 }
 
 /// Payments cannot be written down any more: the process is to end and to read its store again.
@@ -32,7 +43,7 @@ pub struct NotDurable;
 impl Journal {
     pub(super) fn new() -> Self {
         Self {
-            collecting: Mutex::new(Collecting { batch: 1, changed: Vec::new() }),
+            collecting: Mutex::new(Collecting { batch: 1, changed: Vec::new(), fold: false, folded: 0 }),
             wake: Notify::new(),
             durable: watch::Sender::new(0),
             failed: AtomicBool::new(false),
@@ -56,15 +67,35 @@ impl Journal {
         batch
     }
 
-    /// Takes what has changed, to be committed.
-    pub(super) fn take(&self) -> Option<(u64, Vec<SessionName>)> {
+    /// Has the log folded with the batch that is given back; `None` if there is nothing in it.
+    pub(super) fn fold(&self) -> Option<u64> {
         let mut collecting = lock(&self.collecting);
-        if collecting.changed.is_empty() {
+        if collecting.changed.is_empty() && collecting.folded + 1 == collecting.batch {
             return None;
         }
-        let batch = collecting.batch;
+        collecting.fold = true;
+        self.wake.notify_one();
+        Some(collecting.batch)
+    }
+
+    /// How many sessions have changed.
+    pub(super) fn waiting(&self) -> usize {
+        lock(&self.collecting).changed.len()
+    }
+
+    /// Takes what has changed, to be committed; whoever finds the log full folds it then.
+    pub(super) fn take(&self, full: bool) -> Option<Due> {
+        let mut collecting = lock(&self.collecting);
+        if collecting.changed.is_empty() && !collecting.fold {
+            return None;
+        }
+        let (batch, fold) = (collecting.batch, collecting.fold || full);
         collecting.batch += 1;
-        Some((batch, std::mem::take(&mut collecting.changed)))
+        collecting.fold = false;
+        if fold {
+            collecting.folded = batch;
+        }
+        Some(Due { batch, changed: std::mem::take(&mut collecting.changed), fold })
     }
 
     pub(super) fn committed(&self, batch: u64) {

@@ -2,10 +2,11 @@
 //!
 //! A payment is taken in one step under the lock of its session's shard: looked up among those
 //! answered before, checked, counted and noted as being served. The session is then in the batch
-//! that is being collected, and once that batch is on disk the request is passed on.
+//! that is being collected, and once that batch is in the [`log`] the request is passed on.
 
 mod answers;
 mod journal;
+pub(crate) mod log;
 pub mod records;
 mod shard;
 
@@ -25,12 +26,15 @@ use farthing_role::{Context, Halt};
 pub use answers::{ANSWER_BYTES_MAX, Stored};
 use journal::Journal;
 pub use journal::NotDurable;
+use log::{Batch, Written};
 use records::{SESSIONS, SessionRecord};
 pub(crate) use shard::NOTHING;
 use shard::Shard;
 
 /// Parts that the sessions are spread over, each with a lock of its own.
 const SHARDS: usize = 64;
+/// How often others that are ready go before a commit, where each payment waits for one.
+const TURNS_MAX: usize = 8;
 
 /// How much is kept in memory.
 #[derive(Clone, Copy, Debug)]
@@ -117,11 +121,15 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Book {
-    /// An empty book over a store that is being driven.
-    #[must_use]
-    pub fn new(handle: DriverHandle, clock: Arc<dyn Clock>, room: Room) -> Self {
+    /// A book over a store that is being driven, with nothing in memory yet. What a gateway that was
+    /// killed left in the log is folded first.
+    ///
+    /// # Errors
+    /// [`NoReply`] where the store does not answer, or what is in the log cannot be read.
+    pub async fn start(handle: DriverHandle, clock: Arc<dyn Clock>, room: Room) -> Result<Self, NoReply> {
+        handle.transact(|cx| Ok(log::fold_all(cx.tx)?)).await?;
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect();
-        Self { shards, journal: Journal::new(), handle, clock, room, uncleared: AtomicU64::new(0) }
+        Ok(Self { shards, journal: Journal::new(), handle, clock, room, uncleared: AtomicU64::new(0) })
     }
 
     /// The store.
@@ -242,7 +250,7 @@ impl Book {
     ///
     /// # Errors
     /// [`NoReply`].
-    pub(crate) async fn open(
+    pub async fn open(
         &self,
         session: Session,
         beside: impl FnOnce(&mut Context<'_>) -> Result<(), Halt> + Send + 'static,
@@ -319,37 +327,74 @@ impl Book {
         self.shards.iter().map(|shard| lock(shard).open.len()).sum()
     }
 
+    /// Has every session written down whole, as it stands.
+    ///
+    /// # Errors
+    /// [`NoReply`] where that is not possible.
+    pub async fn fold(&self) -> Result<(), NoReply> {
+        let Some(batch) = self.journal.fold() else { return Ok(()) };
+        self.durable(batch).await.map_err(|NotDurable| NoReply::Unknown)
+    }
+
     /// Commits batch after batch, each collected for at least `gather`, until `stop`; then once more.
     pub async fn keep(self: Arc<Self>, gather: Duration, stop: impl Future<Output = ()> + Send) {
         tokio::pin!(stop);
-        let mut stopping = false;
+        let (mut stopping, mut log) = (false, Written::default());
         while !stopping {
             tokio::select! {
                 () = &mut stop => stopping = true,
                 () = self.journal.wake.notified() => {}
             }
-            if !gather.is_zero() && !stopping {
+            if stopping {
+                self.journal.fold();
+            } else if gather.is_zero() {
+                self.let_others_in().await;
+            } else {
                 tokio::time::sleep(gather).await;
             }
-            if !self.commit().await {
+            if !self.commit(&mut log).await {
                 return;
             }
         }
     }
 
+    /// Requests that are ready to be worked on pay first, and share the commit.
+    async fn let_others_in(&self) {
+        let mut waiting = 0;
+        for _ in 0..TURNS_MAX {
+            let before = std::mem::replace(&mut waiting, self.journal.waiting());
+            if waiting <= before {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Writes down what has changed so far.
-    async fn commit(&self) -> bool {
-        let Some((batch, names)) = self.journal.take() else { return true };
-        let rows: Vec<_> = names.iter().filter_map(|name| Some((name.0, self.shard(*name).row(*name)?))).collect();
-        let payments = rows.len();
-        let written = self.handle.transact(move |cx| {
-            rows.into_iter().for_each(|(name, row)| cx.tx.put(SESSIONS, &name, row));
-            Ok(())
-        });
-        match written.await {
+    async fn commit(&self, log: &mut Written) -> bool {
+        let Some(due) = self.journal.take(log.is_full()) else { return true };
+        let sessions = due.changed.len();
+        let (batch, appended) = if due.fold {
+            let mut names = log.sessions.clone();
+            names.extend(due.changed);
+            names.sort_unstable();
+            names.dedup();
+            let whole = names.into_iter().filter_map(|name| self.shard(name).whole(name)).collect();
+            (Batch::Whole(whole, log.numbers.clone()), None)
+        } else {
+            let changed = due.changed.into_iter().filter_map(|name| self.shard(name).change(name, log)).collect();
+            let batch = Batch::parts(log.numbers.end, changed);
+            let size = batch.size();
+            (batch, Some(size))
+        };
+        match self.handle.transact(move |cx| Ok(batch.write(cx.tx)?)).await {
             Ok(()) => {
-                metrics::histogram!("farthing_gateway_batch_sessions").record(payments as f64);
-                self.journal.committed(batch);
+                metrics::histogram!("farthing_gateway_batch_sessions").record(sessions as f64);
+                if due.fold {
+                    log.sessions.iter().for_each(|name| self.shard(*name).folded(*name));
+                }
+                log.note(appended);
+                self.journal.committed(due.batch);
                 true
             }
             Err(why) => {

@@ -11,8 +11,11 @@ use farthing_coupon::session::SessionState;
 use farthing_role::Table;
 use minicbor::{Decode, Encode};
 
-/// Open sessions, by name.
+/// Open sessions, by name, as they were when they were last written down whole.
 pub const SESSIONS: Table = Table("gateway_sessions");
+/// What changed in sessions since their rows were written, a row for each batch of payments, by
+/// number.
+pub const CHANGES: Table = Table("gateway_changes");
 /// Purchases that the bank is or was asked about, by the hash of what was agreed on.
 pub const OPENINGS: Table = Table("gateway_openings");
 /// Clearings that were sent, or are about to be, and have no answer yet, by request.
@@ -21,7 +24,7 @@ pub const CLEARINGS: Table = Table("gateway_clearings");
 pub const SINGLES: Table = Table("gateway_singles");
 
 /// The tables of a gateway.
-pub const TABLES: &[Table] = &[SESSIONS, OPENINGS, CLEARINGS, SINGLES];
+pub const TABLES: &[Table] = &[SESSIONS, CHANGES, OPENINGS, CLEARINGS, SINGLES];
 
 /// The order that is on sale, in [`SINGLES`].
 pub(crate) const ORDER: &[u8] = b"order";

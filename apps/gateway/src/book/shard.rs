@@ -10,6 +10,7 @@ use farthing_coupon::session::{Accepted, PayError, Session};
 
 use super::answers::Answers;
 use super::journal::Journal;
+use super::log::{Changed, Written};
 use super::records::SessionRecord;
 use super::{Denied, Payment, Purpose, Taken};
 
@@ -27,6 +28,8 @@ pub(super) struct Entry {
     pub(super) closed: bool,
     /// The last batch it went into.
     pub(super) marked: u64,
+    /// Something of it is in the log and not in its own row.
+    pub(super) logged: bool,
     /// Payments that are being served.
     busy: u32,
     /// The units of those: what they come to is not known yet.
@@ -55,17 +58,20 @@ impl Shard {
             self.evict(max, journal);
         }
         self.tick += 1;
-        let entry = Entry { session, closed, marked: 0, busy: 0, in_flight: 0, used: self.tick };
+        let entry = Entry { session, closed, marked: 0, logged: false, busy: 0, in_flight: 0, used: self.tick };
         self.open.entry(name).or_insert_with(|| Box::new(entry));
     }
 
-    /// Lets an eighth of the sessions go: those used longest ago that are on disk as they are.
+    /// Lets an eighth of the sessions go: those used longest ago whose rows say how they stand.
     fn evict(&mut self, max: usize, journal: &Journal) {
-        let idle = |entry: &Entry| entry.busy == 0 && journal.has(entry.marked);
+        let idle = |entry: &Entry| entry.busy == 0 && !entry.logged && journal.has(entry.marked);
         let mut ages: Vec<(u64, SessionName)> =
             self.open.iter().filter(|(_, entry)| idle(entry)).map(|(name, entry)| (entry.used, *name)).collect();
         ages.sort_unstable();
         let excess = self.open.len().saturating_sub(max) + max / 8 + 1;
+        if ages.len() < excess {
+            journal.fold();
+        }
         for (_, name) in ages.into_iter().take(excess) {
             self.open.remove(&name);
             self.removals += 1;
@@ -149,10 +155,30 @@ impl Shard {
         (used.iter().map(|(paid, charged)| entry.session.ack(paid, *charged, response)).collect(), batch)
     }
 
-    /// A session as it is written down.
-    pub(super) fn row(&self, name: SessionName) -> Option<Vec<u8>> {
-        let entry = self.open.get(&name)?;
-        Some(wire::encode(&SessionRecord { state: entry.session.state().clone(), closed: entry.closed }))
+    /// What changed in a session since it was last written down; it goes into the log.
+    pub(super) fn change(&mut self, name: SessionName, log: &mut Written) -> Option<Changed> {
+        let entry = self.open.get_mut(&name)?;
+        if !entry.logged {
+            entry.logged = true;
+            log.sessions.push(name);
+        }
+        Some(Changed { name, change: entry.session.take_change(), closed: entry.closed })
+    }
+
+    /// Nothing of a session is in the log any more.
+    pub(super) fn folded(&mut self, name: SessionName) {
+        if let Some(entry) = self.open.get_mut(&name) {
+            entry.logged = false;
+        }
+    }
+
+    /// A session as it is written down whole.
+    pub(super) fn whole(&mut self, name: SessionName) -> Option<(SessionName, Vec<u8>)> {
+        let entry = self.open.get_mut(&name)?;
+        // All of it is written down now.
+        let _ = entry.session.take_change();
+        let record = SessionRecord { state: entry.session.state().clone(), closed: entry.closed };
+        Some((name, wire::encode(&record)))
     }
 }
 
