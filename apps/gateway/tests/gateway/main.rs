@@ -1,5 +1,6 @@
 //! A gateway over loopback: a real service behind it, a buyer that speaks HTTP, a bank of the test.
 
+mod crash;
 mod faults;
 mod hostile;
 mod listed;
