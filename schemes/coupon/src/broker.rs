@@ -19,7 +19,7 @@ use farthing_core::sign::{SecretKey, Signed};
 use farthing_core::time::Time;
 use farthing_core::wire::{self, Bounded};
 
-use crate::exchange::Goods;
+use crate::exchange::{Goods, product_digest};
 use crate::micro::{Ack, Pay, micro_order};
 use crate::secret::Digest;
 use crate::session::{PayError, Session, WINDOW};
@@ -100,6 +100,8 @@ pub enum Exchanged {
         pay: Box<Pay>,
         /// For the buyer.
         goods: Box<Goods>,
+        /// For the buyer, with the goods: its coupon is used up.
+        ack: Ack,
     },
     /// They are not: the seller gets nothing, the buyer may use its coupon again.
     Off {
@@ -256,10 +258,12 @@ impl Broker {
             return Err(BrokerError::NoJob);
         };
         let pay = *pay;
+        let session = self.buyers.get(&name.0).ok_or(BrokerError::NoBuyer)?;
         match goods.open(self.network, job.want.seller, now, pay.order, product) {
-            Ok(_) => {
+            Ok(product) => {
                 job.drawn = Drawn::Forward(pay);
-                Ok(Exchanged::Fair { pay: Box::new(pay), goods: Box::new(goods) })
+                let ack = session.ack(&job.paid, job.paid.units, product_digest(&product));
+                Ok(Exchanged::Fair { pay: Box::new(pay), goods: Box::new(goods), ack })
             }
             Err(why) => {
                 let accused = job.want.seller;
@@ -280,10 +284,32 @@ impl Broker {
     /// [`BrokerError::NoJob`] where the coupon has left.
     pub fn call_off(&mut self, name: JobName) -> Result<Ack, BrokerError> {
         let job = self.jobs.get(&name).ok_or(BrokerError::NoJob)?;
-        let Drawn::Withheld(pay) = &job.drawn else { return Err(BrokerError::NoJob) };
-        let (index, seller) = (pay.index, job.want.seller);
-        self.sellers.get_mut(&seller).ok_or(BrokerError::NoSeller)?.cancel(index)?;
+        let Drawn::Withheld(pay) = job.drawn else { return Err(BrokerError::NoJob) };
+        let seller = job.want.seller;
+        // Of a session that was replaced nothing is cancelled: its rest comes back when it ends.
+        if self.drew(seller, &pay)
+            && let Some(spender) = self.sellers.get_mut(&seller)
+        {
+            spender.cancel(pay.index)?;
+        }
         self.finish(name, 0, Digest([0; 32]))
+    }
+
+    /// Whether a payment was drawn on the session there is with a seller now, and has no answer.
+    pub fn drew(&mut self, seller: PeerId, pay: &Pay) -> bool {
+        let again = self.sellers.get_mut(&seller).and_then(|spender| spender.again(pay.index));
+        again.is_some_and(|again| again.entry() == pay.entry() && again.word == pay.word)
+    }
+
+    /// Exchanges that are not over: to go on with after a restart, or where a seller did not answer.
+    pub fn open_exchanges(&self) -> impl Iterator<Item = (JobName, &Job)> {
+        self.jobs.iter().filter(|(_, job)| job.is_open_exchange()).map(|(name, job)| (*name, job))
+    }
+
+    /// Whether a coupon of this buyer's waits for goods. Until then it is not the broker's to clear.
+    #[must_use]
+    pub fn withholds(&self, buyer: ChainId) -> bool {
+        self.jobs.range((buyer, 0)..=(buyer, u32::MAX)).any(|(_, job)| job.is_withheld())
     }
 
     /// Signs that a coupon was taken and for what. A buyer that got nothing keeps it; a broker whose
@@ -309,7 +335,8 @@ impl Broker {
     /// Forgets finished translations whose coupons the buyer's session refuses as too late anyway.
     fn forget_before(&mut self, buyer: ChainId, through: u32) {
         let late = through.saturating_sub(2 * WINDOW);
-        let old: Vec<JobName> = self.jobs.range((buyer, 0)..(buyer, late)).map(|(name, _)| *name).collect();
+        let jobs = self.jobs.range((buyer, 0)..(buyer, late));
+        let old: Vec<JobName> = jobs.filter(|(_, job)| !job.is_open_exchange()).map(|(name, _)| *name).collect();
         for name in old {
             self.jobs.remove(&name);
         }

@@ -246,7 +246,8 @@ fn a_product_changes_hands_only_together_with_its_coupon() {
     // The answer of a seller that was not paid yet means nothing.
     let early = fair.shops[0].1.ack(&withheld.entry(), 2, RESPONSE);
     assert_eq!(fair.broker.on_ack(name, &early), Err(BrokerError::NoJob));
-    let Ok(Exchanged::Fair { pay: to_seller, goods: to_buyer }) = fair.broker.on_goods(now, name, goods) else {
+    let Ok(Exchanged::Fair { pay: to_seller, goods: to_buyer, ack: told }) = fair.broker.on_goods(now, name, goods)
+    else {
         panic!("not fair")
     };
     let product = to_buyer.open(HERE, key(S1).id(), now, withheld.order, Some(product_digest(b"a song"))).unwrap();
@@ -254,7 +255,8 @@ fn a_product_changes_hands_only_together_with_its_coupon() {
     let entry = fair.shops[0].1.accept(now, &to_seller, 2).unwrap().entry;
     let answer = fair.shops[0].1.ack(&entry, 2, RESPONSE);
     let ack = fair.broker.on_ack(name, &answer).unwrap();
-    assert_eq!(fair.ada.on_ack(&ack), Ok(2));
+    assert_eq!((ack.response, told.response), (RESPONSE, product_digest(b"a song")));
+    assert_eq!(fair.ada.on_ack(&told), Ok(2), "the goods come with the broker's word");
     assert_eq!(fair.broker.call_off(name), Err(BrokerError::NoJob), "too late to call it off");
 }
 

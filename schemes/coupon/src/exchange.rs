@@ -1,6 +1,11 @@
 //! Fair exchange of a small product through a broker (the paper's §6): the seller gives the product
 //! away only sealed, the broker looks whether it is what was promised, and lets go of coupon and key
 //! in one step.
+//!
+//! The broker reads the goods before it pays. So a seller shows them to brokers of its own choosing
+//! only, and to each of them one product at a time: see [`stall`].
+
+pub mod stall;
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
@@ -41,6 +46,12 @@ pub struct Promise {
 
 impl Statement for Promise {
     const KIND: u16 = 0x0306;
+}
+
+/// The request by which a product is bought: its hash stands for it.
+#[must_use]
+pub fn request_of(product: Digest) -> [u8; 32] {
+    hash(Purpose::CouponOrder, &[b"product", &product.0])
 }
 
 /// Promise, sealed product and key: what the seller gives the broker, the broker later the buyer,

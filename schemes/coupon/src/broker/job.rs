@@ -28,10 +28,16 @@ pub struct Want {
 }
 
 impl Want {
+    /// The name of the want, as a buyer's session pays for it.
+    #[must_use]
+    pub fn name(&self) -> [u8; 32] {
+        hash(Purpose::CouponOrder, &[b"want", &wire::encode(self)])
+    }
+
     /// What the buyer's coupon must be bound to, in its session with the broker.
     #[must_use]
     pub fn order(&self, realm: OrderId) -> Digest {
-        micro_order(realm, &hash(Purpose::CouponOrder, &[b"want", &wire::encode(self)]))
+        micro_order(realm, &self.name())
     }
 }
 
@@ -92,6 +98,20 @@ pub struct Job {
     /// What was drawn for it.
     #[n(3)]
     pub drawn: Drawn,
+}
+
+impl Job {
+    /// Whether it is an exchange that waits for goods, or for the seller's word that it was paid.
+    #[must_use]
+    pub const fn is_open_exchange(&self) -> bool {
+        matches!(self.want.form, Form::Exchange { .. }) && !matches!(self.drawn, Drawn::Done(_))
+    }
+
+    /// Whether its coupon waits for goods: taken from the buyer, and not yet the seller's.
+    #[must_use]
+    pub const fn is_withheld(&self) -> bool {
+        matches!(self.drawn, Drawn::Withheld(_))
+    }
 }
 
 /// Signed by the broker: this coupon was taken, for something of this seller.
