@@ -89,7 +89,7 @@ impl Clearing {
         match message {
             check::Message::Transfer(asked) => self.transfer(cx, customer, record, id, asked),
             check::Message::Hello(hello) => self.hello(cx, customer, record, id, &hello),
-            check::Message::Page(page) => self.page(cx, customer, record, id, page),
+            check::Message::Page(page) => self.page(cx, customer, record, id, *page),
             check::Message::Fetch(fetch) => self.fetch(cx, customer, &record, id, &fetch),
         }
     }

@@ -31,7 +31,7 @@ impl Checked {
 pub(super) enum Message {
     Transfer(Asked),
     Hello(Hello),
-    Page(Page),
+    Page(Box<Page>),
     Fetch(Fetch),
 }
 
@@ -61,7 +61,7 @@ impl Clearing {
         let message = match frame.kind {
             FrameKind::Transfer => Message::Transfer(self.asked(customer, frame.open(self.network, customer, &key)?)?),
             FrameKind::Hello => Message::Hello(frame.open(self.network, customer, &key)?),
-            FrameKind::Page => Message::Page(frame.open(self.network, customer, &key)?),
+            FrameKind::Page => Message::Page(Box::new(frame.open(self.network, customer, &key)?)),
             FrameKind::Fetch => Message::Fetch(frame.open(self.network, customer, &key)?),
             other => {
                 return Err(Refusal::new(Code::Malformed, format!("a {other:?} is not for the bank")).into());
