@@ -5,6 +5,7 @@
 //! a chart of accounts and terms. The bank never learns what is bought.
 
 mod chart;
+mod cheques;
 mod confirm;
 mod deposit;
 mod due;
@@ -28,6 +29,7 @@ pub use chart::Chart;
 pub use confirm::Answer;
 pub use deposit::{CheckedDeposit, DepositRequest};
 pub use enrol::IDENTITIES_MAX;
+pub use log::ENTRIES_MAX;
 pub(crate) use records::FILED;
 pub use records::{Holder, Mark, TABLES};
 pub use stops::STOPS_OPEN_MAX;

@@ -19,9 +19,7 @@ use farthing_role::{Context, Halt};
 use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
 
-use crate::messages::{
-    DRAFT_LIFE_MAX, Delivered, Digest, Draft, Payment, Receipts, Returned, Shown, Stop, StopReason,
-};
+use crate::messages::{DRAFT_LIFE_MAX, Delivered, Digest, Draft, Payment, Receipts, Returned, Shown, Stop, StopReason};
 use crate::rows::read;
 use crate::wallet::{DRAWN, Log, SHOWN, check_clock, place};
 
@@ -137,9 +135,10 @@ impl Payer {
         let certificate = if seen == Some(known) { Shown::Known(known) } else { Shown::Whole(certificate) };
         let payment = Payment { draft, certificate };
         let sealed = match &purchase.seal {
-            Some(to) => Some(seal(self.network, to, &payment, rng).map_err(|why| {
-                Refusal::new(Code::Decrypt, why.to_string()).remedy(Remedy::Mend)
-            })?),
+            Some(to) => Some(
+                seal(self.network, to, &payment, rng)
+                    .map_err(|why| Refusal::new(Code::Decrypt, why.to_string()).remedy(Remedy::Mend))?,
+            ),
             None => None,
         };
         let drawn = Drawn { payment, sealed, state: DrawnState::Written };

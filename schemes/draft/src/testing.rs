@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use farthing_core::amount::{Amount, Currency};
 use farthing_core::cert::{Certificate, Limits};
-use farthing_core::id::{AccountId, NetworkId, OrderId, PeerId, RequestId, TransferId, timed};
+use farthing_core::id::{AccountId, NetworkId, OrderId, RequestId, TransferId, timed};
 use farthing_core::refusal::{Code, Refusal};
 use farthing_core::seal::{SealKey, Sealed};
 use farthing_core::sign::{SecretKey, Signed};
@@ -111,7 +111,9 @@ impl World {
         let chart = *self.bank.chart();
         self.act(|_, cx| {
             let mut ledger = Ledger(&mut *cx.tx);
-            for (id, kind) in [(chart.customer(peer), AccountKind::Customer), (chart.deposit(peer), AccountKind::Deposit)] {
+            for (id, kind) in
+                [(chart.customer(peer), AccountKind::Customer), (chart.deposit(peer), AccountKind::Deposit)]
+            {
                 ledger.open(Account::new(id, kind, Currency::XTS, Some(peer), now))?;
             }
             Ok(())

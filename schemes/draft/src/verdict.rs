@@ -82,9 +82,8 @@ fn concealed(network: NetworkId, draft: &StatementBytes, log: &StatementBytes) -
     }
     let page: LogPage = wire::decode(&request.body().message).ok()?;
     let mut entries = page.entries.as_slice().iter();
-    let another = entries.any(|entry| {
-        entry.direction == Direction::Out && entry.t == body.number && entry.reference != draft.digest()
-    });
+    let another = entries
+        .any(|entry| entry.direction == Direction::Out && entry.t == body.number && entry.reference != draft.digest());
     another.then_some(payer)
 }
 
@@ -96,12 +95,12 @@ fn receipt_fork(network: NetworkId, bank: PeerId, a: &StatementBytes, b: &Statem
     }
     let numbered = |receipt: &DepositReceipt| -> Vec<_> {
         let lines = receipt.lines.as_slice().iter();
-        lines.filter_map(|l| if let Outcome::Taken { number, .. } = l.outcome { Some((l.draft, number)) } else { None }).collect()
+        lines
+            .filter_map(|l| if let Outcome::Taken { number, .. } = l.outcome { Some((l.draft, number)) } else { None })
+            .collect()
     };
     let (ours, theirs) = (numbered(a.body()), numbered(b.body()));
-    let forked = ours.iter().any(|(draft, number)| {
-        theirs.iter().any(|(other, at)| (draft == other) != (number == at))
-    });
+    let forked = ours.iter().any(|(draft, number)| theirs.iter().any(|(other, at)| (draft == other) != (number == at)));
     forked.then_some(bank)
 }
 
@@ -110,11 +109,7 @@ fn proven<T: Statement>(network: NetworkId, bytes: &StatementBytes) -> Option<fa
 }
 
 /// A piece of evidence.
-pub(crate) fn evidence(
-    kind: EvidenceKind,
-    accused: PeerId,
-    statements: impl IntoIterator<Item = Vec<u8>>,
-) -> Evidence {
+pub(crate) fn evidence(kind: EvidenceKind, accused: PeerId, statements: impl IntoIterator<Item = Vec<u8>>) -> Evidence {
     let statements = statements.into_iter().map(StatementBytes).collect();
     Evidence { kind, accused, statements: Bounded::new(statements).unwrap_or_else(Bounded::empty) }
 }

@@ -3,12 +3,12 @@
 
 use farthing_core::amount::Amount;
 use farthing_core::audit::{AuditLog, Direction, Entry, Event};
+use farthing_core::cert::Certificate;
 use farthing_core::id::PeerId;
 use farthing_core::refusal::{Code, Refusal};
 use farthing_core::seal::SealKey;
 use farthing_core::seed::{KeyPurpose, Seed, Which};
 use farthing_core::sign::{SecretKey, Signed};
-use farthing_core::cert::Certificate;
 use farthing_core::time::{Time, TimeFloor};
 use farthing_core::wire;
 use farthing_role::{Context, Halt, Records, Table};
@@ -37,12 +37,14 @@ pub(crate) const TO_DEPOSIT: Table = Table("draft_to_deposit");
 pub(crate) const EXPOSURE: Table = Table("draft_exposure");
 /// Certificates that were checked, by digest.
 pub(crate) const KNOWN: Table = Table("draft_known");
+/// The same by their end.
+pub(crate) const KNOWN_ENDS: Table = Table("draft_known_ends");
 /// Receipts that came before the one that should.
 pub(crate) const EARLY: Table = Table("draft_early");
 
 /// The tables of a party that writes or takes drafts.
-pub const TABLES: [Table; 11] =
-    [LOGS, ENTRIES, FLOOR, DRAWN, SHOWN, ROUNDS, HELD, TO_DEPOSIT, EXPOSURE, KNOWN, EARLY];
+pub const TABLES: [Table; 12] =
+    [LOGS, ENTRIES, FLOOR, DRAWN, SHOWN, ROUNDS, HELD, TO_DEPOSIT, EXPOSURE, KNOWN, KNOWN_ENDS, EARLY];
 
 /// The `n`-th key of a party for drafts, and the key to seal messages to it: pseudonyms that nobody
 /// but the bank can tell to be one party's. Grown from the wallet's seed, like everything else.

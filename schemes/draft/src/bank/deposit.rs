@@ -89,7 +89,7 @@ impl Drafts {
         if Some(draft.body().payee) != to.payee {
             return Err(Refusal::new(Code::NotPayee, "the draft names another payee").into());
         }
-        let examined = self.examine(cx, &draft, serial, to.account)?;
+        let examined = self.examine(cx, &draft, serial, Some(to.account))?;
         Ok(self.carry_out(cx, &draft, examined, to))
     }
 

@@ -1,6 +1,6 @@
 //! What falls due: stops that nobody answered, and rows that nobody needs any more.
 
-use farthing_core::time::Time;
+use farthing_core::time::{Span, Time};
 use farthing_role::{Context, Halt, Scan};
 
 use super::Drafts;
@@ -11,6 +11,9 @@ use crate::rows::{decode, read};
 
 /// The most rows that are seen to in one go.
 const DUE_AT_ONCE: usize = 256;
+
+/// When something that could not be done is tried again.
+const AGAIN: Span = Span::from_hours(24);
 
 impl Drafts {
     /// Does what has fallen due, a bounded portion; says whether more waits.
@@ -27,7 +30,11 @@ impl Drafts {
             }
             let row: DueRow = decode(DUE, &row)?;
             match row.what {
-                DueWhat::Stop => self.end_stop(cx, row.payer, row.number)?,
+                DueWhat::Stop => match self.end_stop(cx, row.payer, row.number) {
+                    // Perhaps the account cannot take so much now. Nothing was written.
+                    Err(Halt::Refused(_)) => records::due(&mut *cx.tx, cx.now.after(AGAIN), &row),
+                    done => done?,
+                },
                 DueWhat::Spent => self.forget(cx, &row)?,
             }
             cx.tx.delete(DUE, &key);

@@ -42,7 +42,9 @@ impl Drafts {
             Some(known) => Holder { seal: body.seal, ..known },
             None => {
                 if self.keys_of(cx, account)?.len() >= IDENTITIES_MAX {
-                    return Err(Refusal::new(Code::Limit, format!("an account has at most {IDENTITIES_MAX} keys")).into());
+                    return Err(
+                        Refusal::new(Code::Limit, format!("an account has at most {IDENTITIES_MAX} keys")).into()
+                    );
                 }
                 Holder {
                     account,

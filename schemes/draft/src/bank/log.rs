@@ -17,6 +17,9 @@ use crate::messages::{
 use crate::rows::{decode, read};
 use crate::verdict;
 
+/// The most entries that one reconciliation reads: bounds what a holder makes the bank remember.
+pub const ENTRIES_MAX: u64 = 1_000_000;
+
 impl Drafts {
     /// Reads one page: each entry must follow the last; each draft that was deposited must be the
     /// one in the log, and commit to the log as it was before it; each receipt must be one the bank
@@ -27,6 +30,11 @@ impl Drafts {
     pub fn page(&self, cx: &mut Context<'_>, key: PeerId, page: &LogPage, proof: &[u8]) -> Result<PageTaken, Halt> {
         let holder = records::holder(&*cx.tx, key)?;
         let mut walk = self.walk(cx, key, page.opening)?;
+        walk.entries = walk.entries.saturating_add(page.entries.as_slice().len() as u64);
+        if walk.entries > ENTRIES_MAX {
+            let why = "too many entries for one reconciliation: close this one, and begin another";
+            return Err(Refusal::new(Code::Limit, why).into());
+        }
         for entry in page.entries.as_slice() {
             let before = walk.at;
             walk.at = follow(before, entry)?;

@@ -71,18 +71,19 @@ impl Drafts {
         }
         let owed = micros(amount, rest)?;
         if !owed.is_zero() {
-            let debt = Debt {
-                draft: Digest(reference),
-                payer: draft.signer(),
-                number: draft.body().number,
-                to,
-                rest: owed,
-            };
+            let debt =
+                Debt { draft: Digest(reference), payer: draft.signer(), number: draft.body().number, to, rest: owed };
             let key = [&account.0[..], &cx.now.as_millis().to_be_bytes(), &reference].concat();
             cx.tx.put(DEBTS, &key, wire::encode(&debt));
             self.suspend(cx, account)?;
         }
         Ok(Drawn { paid: amount.checked_sub(owed).map_err(Refusal::from)?, owed })
+    }
+
+    /// Whether account and credit line cover so much, leaving the deposit alone.
+    pub(super) fn covers(&self, cx: &Context<'_>, account: PeerId, amount: Amount) -> Result<bool, Halt> {
+        let own = reach(cx, self.chart.customer(account))?;
+        Ok(own.saturating_add(self.credit_left(cx, account)?) >= amount.as_micros())
     }
 
     /// Nothing leaves an account that answers for more than it has, or was caught, until an

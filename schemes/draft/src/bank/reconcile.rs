@@ -60,6 +60,7 @@ impl Drafts {
             at: from,
             problems: Vec::new(),
             outstanding: self.chart.currency.zero(),
+            entries: 0,
         };
         cx.tx.put(WALKS, &key.0, wire::encode(&walk));
         Ok(opening)
@@ -137,10 +138,13 @@ impl Drafts {
         if !self.owed(cx, holder.account)?.0.is_zero() {
             return Err(Refusal::new(Code::Funds, "you owe for drafts that could not be paid: fund the account").into());
         }
-        let mut all = wanted;
+        // The last certificate may hold still; payees go by the higher of the two.
+        let live = |holder: &Holder| cx.now < holder.certified_until.after(SKEW);
+        let total = if live(holder) && holder.total.as_micros() > wanted.as_micros() { holder.total } else { wanted };
+        let mut all = total;
         for other in self.keys_of(cx, holder.account)? {
             let other_holder = records::holder(&*cx.tx, other)?;
-            if other != key && cx.now < other_holder.certified_until.after(SKEW) {
+            if other != key && live(&other_holder) {
                 all = all.checked_add(other_holder.total).map_err(Refusal::from)?;
             }
         }
@@ -156,7 +160,7 @@ impl Drafts {
         let issued = Issued { holder: key, window, epoch: holder.epoch };
         cx.tx.put(CERTIFICATES, &serial.to_be_bytes(), wire::encode(&issued));
         holder.certified_until = holder.certified_until.max(window.to);
-        holder.total = wanted;
+        holder.total = total;
         let deposit = cx.tx.account(self.chart.deposit(holder.account))?;
         let deposit = deposit.and_then(|deposit| deposit.available_amount());
         let per_item = if limits.per_item.as_micros() < wanted.as_micros() { limits.per_item } else { wanted };

@@ -247,6 +247,9 @@ pub(super) struct Walk {
     /// What the drafts read so far promise that nobody has deposited.
     #[n(5)]
     pub(super) outstanding: Amount,
+    /// How many entries were read.
+    #[n(6)]
+    pub(super) entries: u64,
 }
 
 /// What falls due about a draft.

@@ -10,7 +10,9 @@ use farthing_ledger::{Ledger, Transfer};
 use farthing_role::{Context, Halt, Scan};
 
 use super::money::{self, Drawn};
-use super::records::{self, CONFIRMED, DueRow, DueWhat, SPENT, STOPS, Spent, StopRow, StopState, numbered};
+use super::records::{
+    self, CONFIRMED, ConfirmedRow, DueRow, DueWhat, SPENT, STOPS, Spent, StopRow, StopState, numbered,
+};
 use super::take::Destination;
 use super::{Drafts, REASON_FOUND, REASON_STOP};
 use crate::messages::{Digest, Draft, Finding, Outcome, Proof, Stop, Stopped};
@@ -44,7 +46,7 @@ impl Drafts {
         if cx.tx.get(SPENT, &key)?.is_some() {
             return Err(Refusal::new(Code::Spent, "the draft was deposited: it cannot be stopped").into());
         }
-        if cx.tx.get(CONFIRMED, &key)?.is_some() {
+        if read::<ConfirmedRow>(&*cx.tx, CONFIRMED, &key)?.is_some_and(|row| row.until > cx.now) {
             return Err(Refusal::new(Code::State, "the bank has promised the payee this money").into());
         }
         if body.bank != self.bank() || body.network != self.chart.network {

@@ -1,8 +1,8 @@
 //! Taking a draft: the order of checks, and what follows from them.
 
 use farthing_core::amount::Amount;
-use farthing_core::id::{AccountId, PeerId, TransferId};
 use farthing_core::evidence::EvidenceKind;
+use farthing_core::id::{AccountId, PeerId, TransferId};
 use farthing_core::refusal::{Code, Fault, Refusal, Remedy};
 use farthing_core::sign::{Signed, Verified};
 use farthing_core::time::Span;
@@ -68,7 +68,7 @@ impl Drafts {
         serial: u64,
         to: Destination<'_>,
     ) -> Result<Outcome, Halt> {
-        let examined = self.examine(cx, draft, serial, to.account)?;
+        let examined = self.examine(cx, draft, serial, Some(to.account))?;
         self.carry_out(cx, draft, examined, to)
     }
 
@@ -78,7 +78,7 @@ impl Drafts {
         cx: &Context<'_>,
         draft: &Verified<Draft>,
         serial: u64,
-        to: AccountId,
+        to: Option<AccountId>,
     ) -> Result<Examined, Halt> {
         let (holder, issued) = self.certified(cx, draft, serial)?;
         let (body, digest) = (draft.body(), Digest(draft.digest()));
@@ -103,12 +103,14 @@ impl Drafts {
             let why = "the last day of deposit is over";
             return Err(Refusal::new(Code::Expired, why).remedy(Remedy::Stop).into());
         }
-        if to == self.chart.customer(holder.account) {
-            return Err(Refusal::new(Code::Order, "nobody pays itself").into());
-        }
-        let account = cx.tx.account(to)?.ok_or_else(|| Refusal::new(Code::Unknown, "there is no account to pay to"))?;
-        if money::room(&account) < body.amount.as_micros() {
-            return Err(Refusal::new(Code::Limit, "the account cannot take so much").into());
+        if let Some(to) = to {
+            if to == self.chart.customer(holder.account) {
+                return Err(Refusal::new(Code::Order, "nobody pays itself").into());
+            }
+            let unknown = || Refusal::new(Code::Unknown, "there is no account to pay to").remedy(Remedy::Mend);
+            if money::room(&cx.tx.account(to)?.ok_or_else(unknown)?) < body.amount.as_micros() {
+                return Err(Refusal::new(Code::Limit, "the account cannot take so much").into());
+            }
         }
         Ok(match stop {
             Some(stop) => Examined::Stopped(stop),
@@ -150,7 +152,7 @@ impl Drafts {
             Examined::Stopped(stop) => self.claim_stopped(cx, draft, stop, to),
             Examined::Pay(found) => {
                 let (holder, issued, confirmed) = *found;
-                self.pay(cx, draft, holder, &issued, confirmed, to)
+                self.pay_checked(cx, draft, holder, &issued, confirmed, to)
             }
         }
     }
@@ -167,14 +169,19 @@ impl Drafts {
     }
 
     /// Two drafts under one number: the first stands, and both are evidence.
-    pub(super) fn file_fork(&self, cx: &mut Context<'_>, draft: &Verified<Draft>, other: Signed<Draft>) -> Result<Refusal, Halt> {
+    pub(super) fn file_fork(
+        &self,
+        cx: &mut Context<'_>,
+        draft: &Verified<Draft>,
+        other: Signed<Draft>,
+    ) -> Result<Refusal, Halt> {
         let shown = [wire::encode(&other), wire::encode(draft.signed())];
         verdict::file(cx, self.chart.network, self.bank(), EvidenceKind::DraftFork, draft.signer(), shown)?;
         let why = "the payer wrote two drafts under this number and the other came first: the evidence is filed";
         Ok(Refusal::new(Code::Conflict, why).blame(Fault::Third))
     }
 
-    fn pay(
+    pub(super) fn pay_checked(
         &self,
         cx: &mut Context<'_>,
         draft: &Verified<Draft>,
@@ -243,7 +250,7 @@ impl Drafts {
             Some(written) if written.draft == Digest(draft.digest()) => {
                 cx.tx.delete(WRITTEN, &key);
                 self.no_longer_outstanding(cx, draft.signer(), &mut holder, number, written.amount)?;
-                (written.log.0 != draft.body().log).then_some(Differs::History)
+                (written.log.0 != draft.body().log || written.amount != draft.body().amount).then_some(Differs::History)
             }
             Some(_) => Some(Differs::Altered),
             // What a wallet wrote before it lost its log is in no log, and is paid all the same.

@@ -1,13 +1,15 @@
 //! Taking a draft: what it is for, whether its number is new, and how much of this payer's is held.
 
 use farthing_core::amount::Amount;
+use farthing_core::cert::Certificate;
 use farthing_core::evidence::{Evidence, EvidenceKind};
 use farthing_core::id::PeerId;
 use farthing_core::order::{PaymentRef, Receipt};
 use farthing_core::refusal::{Code, Refusal};
 use farthing_core::sign::{Signed, Verified};
+use farthing_core::time::Time;
 use farthing_core::wire;
-use farthing_role::{Context, Halt};
+use farthing_role::{Context, Halt, Scan};
 use minicbor::{Decode, Encode};
 
 use super::check::Checked;
@@ -15,7 +17,7 @@ use super::{Expected, Held, HeldState, Payee, unknown_draft};
 use crate::messages::{Confirmed, Delivered, Digest, Draft, Returned};
 use crate::rows::read;
 use crate::verdict;
-use crate::wallet::{EXPOSURE, HELD, KNOWN, TO_DEPOSIT, place, raise_clock};
+use crate::wallet::{EXPOSURE, HELD, KNOWN, KNOWN_ENDS, TO_DEPOSIT, place, raise_clock};
 
 /// A million: what chances are counted in.
 const MILLION: u32 = 1_000_000;
@@ -80,7 +82,8 @@ impl Payee {
             return Ok(self.seen_before(&draft, held));
         }
         let limits = certificate.limits;
-        let above = |sum: Amount, most: Amount| sum.compare(most).map(core::cmp::Ordering::is_gt).map_err(Refusal::from);
+        let above =
+            |sum: Amount, most: Amount| sum.compare(most).map(core::cmp::Ordering::is_gt).map_err(Refusal::from);
         if above(body.amount, limits.per_item)? {
             return Err(Refusal::new(Code::Limit, "the draft is above what its certificate states for one").into());
         }
@@ -107,8 +110,7 @@ impl Payee {
         cx.tx.put(EXPOSURE, &payer.0, wire::encode(&exposure));
         cx.tx.put(TO_DEPOSIT, &deposit_key(body, payer), Vec::new());
         if let Some(new) = new {
-            cx.tx.put(KNOWN, &new.digest(), wire::encode(&certificate));
-            raise_clock(cx, certificate.window.from)?;
+            remember(cx, &new.digest(), &certificate)?;
         }
         let accepted = Accepted { payer, number: body.number, draft: Digest(draft.digest()), receipt };
         Ok(if ask { Taken::AskFirst(accepted) } else { Taken::Serve(accepted) })
@@ -237,8 +239,7 @@ impl Payee {
     fn receipt(&self, cx: &Context<'_>, draft: &Verified<Draft>) -> Signed<Receipt> {
         let body = draft.body();
         let payment = PaymentRef { instrument: draft.digest(), from: 0, through: 0 };
-        let receipt =
-            Receipt { order: body.order, payment, amount: body.amount, payer: draft.signer(), time: cx.now };
+        let receipt = Receipt { order: body.order, payment, amount: body.amount, payer: draft.signer(), time: cx.now };
         self.key.sign(self.network, &receipt)
     }
 
@@ -267,6 +268,22 @@ impl Payee {
         }
         Ok(())
     }
+}
+
+/// Remembers a certificate, and forgets some that have ended: no more are kept than hold.
+fn remember(cx: &mut Context<'_>, digest: &[u8; 32], certificate: &Certificate) -> Result<(), Halt> {
+    const FORGOTTEN_AT_ONCE: usize = 4;
+    for (key, _) in cx.tx.scan(KNOWN_ENDS, Scan { prefix: &[], after: None, limit: FORGOTTEN_AT_ONCE })? {
+        let Some((end, old)) = key.split_first_chunk() else { continue };
+        if Time::from_millis(u64::from_be_bytes(*end)) <= cx.now {
+            cx.tx.delete(KNOWN, old);
+            cx.tx.delete(KNOWN_ENDS, &key);
+        }
+    }
+    cx.tx.put(KNOWN, digest, wire::encode(certificate));
+    let end = certificate.window.to.as_millis().to_be_bytes();
+    cx.tx.put(KNOWN_ENDS, &[&end[..], digest].concat(), Vec::new());
+    raise_clock(cx, certificate.window.from)
 }
 
 /// The order in which drafts are deposited: by their last day.

@@ -92,7 +92,10 @@ impl Payee {
         let open = matches!(held.state, HeldState::Sent | HeldState::Stopped { .. });
         match outcome {
             Outcome::Taken { number, owed, .. } => {
-                if open {
+                // Without a number it was another bank that collected.
+                if open && *number == 0 {
+                    self.no_longer_held(cx, payer, &held, body.amount)?;
+                } else if open {
                     self.no_longer_held(cx, payer, &held, body.amount)?;
                     let early = Early { draft: Digest(held.draft.digest()), payer, amount: body.amount };
                     cx.tx.put(EARLY, &place(self.key.id(), *number), wire::encode(&early));

@@ -74,12 +74,8 @@ impl Payer {
             }
         };
         log.write(cx, self.key.id());
-        let round = Round {
-            opening: Digest(opening.digest()),
-            sent: log.reconciled_places,
-            at: log.reconciled,
-            closing: None,
-        };
+        let round =
+            Round { opening: Digest(opening.digest()), sent: log.reconciled_places, at: log.reconciled, closing: None };
         self.write_round(cx, &round);
         Ok(())
     }
