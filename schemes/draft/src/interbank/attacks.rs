@@ -1,0 +1,7 @@
+//! Tests named after the attacks and failures they stop (T numbers of the protocol book's §10).
+
+mod certified;
+mod clearing;
+mod failing;
+mod lying;
+mod settling;
