@@ -377,6 +377,12 @@ impl Gateway {
         self.durability.exposure(self.gate.prices.now().coupon)
     }
 
+    /// Which answers cost something.
+    #[must_use]
+    pub fn charging(&self) -> String {
+        self.gate.prices.now().charging()
+    }
+
     /// A way to reload prices and to clear while it runs.
     #[must_use]
     pub fn control(&self) -> Control {

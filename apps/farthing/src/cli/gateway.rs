@@ -174,9 +174,14 @@ async fn serve(app: &App, args: ServeArgs) -> Result<(), Failure> {
     wallet.close().await;
     let gateway = Gateway::start(config, &Keys::of(identity), bank, Arc::new(SystemClock)).await?;
     let endpoint = gateway.endpoint().or_fail("the gateway has no address")?;
-    let exposure = gateway.exposure();
-    app.out.announce(&json!({ "listening": endpoint.to_string(), "seller": wallet.me(), "exposure": exposure }), || {
-        format!("The gateway is at {endpoint}\nDurability: {exposure}.\nTry: farthing get {endpoint}/\nStop it with Ctrl-C.")
+    let (exposure, charging) = (gateway.exposure(), gateway.charging());
+    let told = json!({
+        "listening": endpoint.to_string(), "seller": wallet.me(), "exposure": exposure, "charging": charging,
+    });
+    app.out.announce(&told, || {
+        format!(
+            "The gateway is at {endpoint}\nCharging: {charging}.\nDurability: {exposure}.\nTry: farthing get {endpoint}/\nStop it with Ctrl-C."
+        )
     })?;
     let reloading = tokio::spawn(reload_on_hangup(gateway.control()));
     gateway.run(asked_to_stop(args.stop)).await;
