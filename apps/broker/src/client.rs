@@ -1,8 +1,10 @@
 //! A buyer's side of a broker: sends what its session has paid for.
 
+use farthing_core::id::PeerId;
 use farthing_core::refusal::{Code, Refusal};
 use farthing_core::sign::Signed;
 use farthing_core::wire::{self, Wire};
+use farthing_coupon::exchange::stall::Shelf;
 use farthing_coupon::messages::{Clear, Confirm, Initiate, Payment};
 use farthing_dialects::names::{CBOR, CLOSE_PATH, INITIATE_PATH, OFFER_PATH, OPEN_PATH};
 use farthing_dialects::service::{CloseSession, Offer, SessionView};
@@ -10,8 +12,8 @@ use farthing_net::http::client::{ClientError, SendError, client, read_bounded, r
 use farthing_net::http::endpoint::Endpoint;
 
 use crate::messages::{
-    BODY_BYTES_MAX, PREFETCH_PATH, PrefetchAnswer, PrefetchAsk, SELLERS_PATH, SERIAL_PATH, SellerList, SerialAnswer,
-    SerialAsk,
+    BODY_BYTES_MAX, EXCHANGE_PATH, ExchangeAnswer, ExchangeAsk, PREFETCH_PATH, PrefetchAnswer, PrefetchAsk,
+    SELLERS_PATH, SERIAL_PATH, SHELF_PATH, SellerList, SerialAnswer, SerialAsk,
 };
 
 /// The longest answer that is read.
@@ -81,6 +83,16 @@ impl BrokerClient {
     /// Gets a token for later, for a coupon.
     pub async fn prefetch(&self, ask: &PrefetchAsk) -> Result<PrefetchAnswer, BrokerAskError> {
         self.post(PREFETCH_PATH, wire::encode(ask)).await
+    }
+
+    /// Exchanges a coupon for a small product.
+    pub async fn exchange(&self, ask: &ExchangeAsk) -> Result<ExchangeAnswer, BrokerAskError> {
+        self.post(EXCHANGE_PATH, wire::encode(ask)).await
+    }
+
+    /// What a seller of small products has, by its own word: check that it is.
+    pub async fn shelf(&self, seller: PeerId) -> Result<Signed<Shelf>, BrokerAskError> {
+        self.get(&format!("{SHELF_PATH}/{seller}")).await
     }
 
     async fn get<T: Wire>(&self, path: &str) -> Result<T, BrokerAskError> {

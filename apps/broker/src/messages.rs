@@ -1,9 +1,12 @@
 //! What buyer and broker say, besides the opening of sessions, which is a gateway's.
 
+use farthing_core::evidence::Evidence;
 use farthing_core::id::ChainId;
+use farthing_core::refusal::Refusal;
 use farthing_core::sign::Signed;
 use farthing_core::wire::Bounded;
 use farthing_coupon::broker::{Translated, Want};
+use farthing_coupon::exchange::Goods;
 use farthing_coupon::micro::{Ack, Pay, Token};
 use minicbor::{Decode, Encode};
 
@@ -13,6 +16,14 @@ pub const SERIAL_PATH: &str = "/v1/serial";
 pub const PREFETCH_PATH: &str = "/v1/prefetch";
 /// `GET` a [`SellerList`].
 pub const SELLERS_PATH: &str = "/v1/sellers";
+/// `POST` an [`ExchangeAsk`], get an [`ExchangeAnswer`].
+pub const EXCHANGE_PATH: &str = "/v1/exchange";
+/// `GET` a `Signed<Shelf>`: at a stall its own, at a broker that of the seller named behind it.
+pub const SHELF_PATH: &str = "/v1/shelf";
+/// At a stall: `POST` a `Signed<AskGoods>`, get the [`Goods`].
+pub const GOODS_PATH: &str = "/v1/goods";
+/// At a stall: `POST` a [`PayGoods`], get an [`Ack`].
+pub const PAY_PATH: &str = "/v1/pay";
 
 /// The longest body that is passed on, either way: 128 KiB.
 pub const BODY_BYTES_MAX: usize = 128 << 10;
@@ -97,6 +108,60 @@ pub struct PrefetchAnswer {
     pub receipt: Signed<Translated>,
 }
 
+/// Buy this product for me with my coupon, and let go of it when you have seen the goods.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct ExchangeAsk {
+    /// The buyer's session with the broker.
+    #[n(0)]
+    pub chain: ChainId,
+    /// The coupon, bound to `want`.
+    #[n(1)]
+    pub pay: Pay,
+    /// What is wanted, in the exchanged form, with the hash of the product.
+    #[n(2)]
+    pub want: Want,
+}
+
+/// What came of it. Whoever reads the goods has the product: this answer goes over TLS, or stays on
+/// one machine.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub enum ExchangeAnswer {
+    /// Both sides were let go.
+    #[n(0)]
+    Fair {
+        /// The product, with its key.
+        #[n(0)]
+        goods: Goods,
+        /// The coupon is used up.
+        #[n(1)]
+        ack: Ack,
+    },
+    /// Neither was.
+    #[n(1)]
+    Off {
+        /// The coupon is good again.
+        #[n(0)]
+        ack: Ack,
+        /// Why.
+        #[n(1)]
+        why: Refusal,
+        /// Against the seller, where what it signed convicts it.
+        #[n(2)]
+        evidence: Option<Evidence>,
+    },
+}
+
+/// The coupon for goods that were shown.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct PayGoods {
+    /// The broker's session with the stall.
+    #[n(0)]
+    pub chain: ChainId,
+    /// The coupon.
+    #[n(1)]
+    pub pay: Pay,
+}
+
 /// Whom the broker buys from.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub struct SellerList {
@@ -123,4 +188,7 @@ pub struct SellerLine {
     /// What is bought with a token lies in this realm.
     #[n(3)]
     pub realm: farthing_core::id::OrderId,
+    /// When the broker's session with it ends, and tokens drawn on it with it.
+    #[n(4)]
+    pub ends: farthing_core::time::Time,
 }

@@ -7,7 +7,7 @@ use farthing_coupon::broker::{Job, JobName};
 use farthing_coupon::buyer::Pending;
 use farthing_coupon::clearing::Clearings;
 use farthing_coupon::messages::{Confirm, Payment};
-use farthing_coupon::micro::Pay;
+use farthing_coupon::micro::{Ack, LogEntry, Pay};
 use farthing_coupon::seller::Committed;
 use farthing_coupon::session::SessionState;
 use farthing_coupon::spender::SpenderState;
@@ -16,7 +16,7 @@ use farthing_role::{Context, Records, Row, Scan, Table};
 use farthing_store::{Overlay, Reader};
 use minicbor::{Decode, Encode};
 
-use crate::messages::SerialAnswer;
+use crate::messages::{ExchangeAnswer, SerialAnswer};
 
 /// Sessions with buyers, by chain.
 pub(crate) const BUYERS: Table = Table("broker_buyers");
@@ -38,7 +38,15 @@ const PAGE: usize = 256;
 /// The most answers kept for one session: a buyer that asks again does so soon.
 const ANSWERS_KEPT: usize = 64;
 
-pub(crate) const TABLES: [Table; 7] = [BUYERS, SELLERS, JOBS, ANSWERS, OPENINGS, BUYING, CLEARING];
+/// What came of exchanges, by buyer's chain and index, for repeats.
+pub(crate) const EXCHANGES: Table = Table("broker_exchanges");
+/// At a stall: what was shown and is not paid yet, by the broker's chain.
+pub(crate) const SHOWN: Table = Table("broker_shown");
+/// At a stall: what was paid, by the broker's chain and index, for repeats.
+pub(crate) const SOLD: Table = Table("broker_sold");
+
+pub(crate) const TABLES: [Table; 10] =
+    [BUYERS, SELLERS, JOBS, ANSWERS, OPENINGS, BUYING, CLEARING, EXCHANGES, SHOWN, SOLD];
 
 /// The key of the row in [`CLEARING`].
 pub(crate) const ONE: &[u8] = b"one";
@@ -100,6 +108,29 @@ pub(crate) struct AnswerRow {
     pub(crate) answer: SerialAnswer,
 }
 
+/// What came of an exchange.
+#[derive(Clone, Debug, Encode, Decode)]
+pub(crate) struct ExchangeRow {
+    /// Of which entry in the buyer's log.
+    #[n(0)]
+    pub(crate) paid: LogEntry,
+    /// As in [`Pay::turn`].
+    #[n(1)]
+    pub(crate) turn: u32,
+    #[n(2)]
+    pub(crate) answer: ExchangeAnswer,
+}
+
+/// A product that was sold.
+#[derive(Clone, Debug, Encode, Decode)]
+pub(crate) struct SoldRow {
+    /// For which coupon, whole.
+    #[n(0)]
+    pub(crate) pay: Pay,
+    #[n(1)]
+    pub(crate) ack: Ack,
+}
+
 /// A clearing on its way.
 #[derive(Clone, Debug, Encode, Decode)]
 pub(crate) struct ClearingRow {
@@ -155,12 +186,12 @@ pub(crate) fn delete_under(cx: &mut Context<'_>, table: Table, prefix: &[u8]) ->
     }
 }
 
-/// Keeps a seller's answer for repeats, and forgets the oldest where there are many.
-pub(crate) fn keep_answer(cx: &mut Context<'_>, name: JobName, row: &AnswerRow) -> Result<(), StoreFault> {
-    cx.tx.put(ANSWERS, &job_key(name), wire::encode(row));
-    let rows = cx.tx.scan(ANSWERS, Scan { prefix: &name.0.0, after: None, limit: ANSWERS_KEPT + 1 })?;
+/// Keeps an answer for repeats, and forgets the oldest of its session where there are many.
+pub(crate) fn keep<T: Wire>(cx: &mut Context<'_>, table: Table, name: JobName, row: &T) -> Result<(), StoreFault> {
+    cx.tx.put(table, &job_key(name), wire::encode(row));
+    let rows = cx.tx.scan(table, Scan { prefix: &name.0.0, after: None, limit: ANSWERS_KEPT + 1 })?;
     if let Some((oldest, _)) = rows.first().filter(|_| rows.len() > ANSWERS_KEPT) {
-        cx.tx.delete(ANSWERS, oldest);
+        cx.tx.delete(table, oldest);
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The broker as a server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -8,21 +8,22 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use farthing_bank::client::BankClient;
 use farthing_core::amount::Amount;
 use farthing_core::hash::{Purpose, hash};
-use farthing_core::id::PeerId;
+use farthing_core::id::{OrderId, PeerId};
 use farthing_core::order::Order;
-use farthing_core::refusal::Refusal;
+use farthing_core::refusal::{Code, Refusal};
 use farthing_core::seal::SealKey;
 use farthing_core::seed::{KeyPurpose, Seed, Which};
 use farthing_core::sign::SecretKey;
 use farthing_core::time::{Span, Time};
 use farthing_core::wire::{self, Bounded, Wire};
+use farthing_coupon::exchange::stall::Stall;
 use farthing_dialects::names::{CBOR, CLOSE_PATH, INITIATE_PATH, OFFER_PATH, OPEN_PATH};
 use farthing_dialects::service::Offer;
 use farthing_driver::{Clock, Config, Driver, NoReply, NoRole, OsEntropy};
@@ -38,7 +39,10 @@ use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use crate::engine::{self, Engine};
-use crate::messages::{BODY_BYTES_MAX, PREFETCH_PATH, SELLERS_MAX, SELLERS_PATH, SERIAL_PATH, SellerLine, SellerList};
+use crate::messages::{
+    BODY_BYTES_MAX, EXCHANGE_PATH, GOODS_PATH, PAY_PATH, PREFETCH_PATH, SELLERS_MAX, SELLERS_PATH, SERIAL_PATH,
+    SHELF_PATH, SellerLine, SellerList,
+};
 use crate::rows::TABLES;
 
 /// What is taken in beside the body that is passed on.
@@ -55,6 +59,8 @@ pub struct Terms {
     pub sellers: Vec<Endpoint>,
     /// How many units a session with a seller has.
     pub units: u32,
+    /// What it sells itself, whole, through other brokers.
+    pub stall: Option<Shelved>,
     /// A session that ends so soon is not used any more.
     pub margin: Span,
 }
@@ -63,8 +69,17 @@ impl Terms {
     /// Usual terms: a thousand units with each seller, no fee.
     #[must_use]
     pub const fn new(coupon: Amount, sellers: Vec<Endpoint>) -> Self {
-        Self { coupon, fee: 0, sellers, units: 1_000, margin: Span::from_secs(120) }
+        Self { coupon, fee: 0, sellers, units: 1_000, stall: None, margin: Span::from_secs(120) }
     }
+}
+
+/// What a stall sells, and through whom.
+#[derive(Debug, Clone, Default)]
+pub struct Shelved {
+    /// The brokers that goods are shown to before they are paid.
+    pub brokers: BTreeSet<PeerId>,
+    /// Name, product, and its price in coupons.
+    pub products: Vec<(String, Vec<u8>, u32)>,
 }
 
 /// What a broker is started with.
@@ -106,6 +121,9 @@ pub enum StartError {
     /// Too many sellers.
     #[error("a broker buys from at most {SELLERS_MAX} sellers")]
     Sellers,
+    /// A product that cannot be sold so.
+    #[error("{0}")]
+    Product(Refusal),
 }
 
 /// A broker that serves.
@@ -147,6 +165,7 @@ impl BrokerServer {
         let config = Config { check_workers: 1, tick_every: None, ..Config::default() };
         let driver = Driver::start(Arc::new(NoRole), store, Shared(Arc::clone(&clock)), OsEntropy, config)?;
         let order = order(key().id(), terms.coupon);
+        let stall = terms.stall.clone().map(|shelved| stall(key(), &bank, order.id(), shelved)).transpose();
         let engine = Arc::new(Engine {
             seller: engine::seller(key(), sessions, &bank),
             key: key(),
@@ -161,6 +180,9 @@ impl BrokerServer {
             away: Mutex::new(BTreeMap::new()),
             buying: tokio::sync::Mutex::new(()),
             clearing: tokio::sync::Mutex::new(()),
+            gates: Mutex::new(BTreeMap::new()),
+            shelves: Mutex::new(BTreeMap::new()),
+            stall: stall.map_err(StartError::Product)?.map(Arc::new),
         });
         engine.meet_sellers().await;
         let (stop, stopping) = watch::channel(false);
@@ -196,6 +218,11 @@ impl BrokerServer {
     /// A [`Refusal`]; it is tried again with the next round.
     pub async fn clear_now(&self) -> Result<(), Refusal> {
         self.engine.clear().await
+    }
+
+    /// Goes on with exchanges whose buyer or seller went away, now.
+    pub async fn go_on_now(&self) {
+        self.engine.go_on_with_exchanges().await;
     }
 
     /// Opens sessions with sellers where there are none, now.
@@ -240,6 +267,15 @@ fn order(broker: PeerId, coupon: Amount) -> Order {
     }
 }
 
+/// A stall with its shelf filled.
+fn stall(key: SecretKey, bank: &BankClient, realm: OrderId, shelved: Shelved) -> Result<Stall, Refusal> {
+    let mut stall = Stall::new(key, bank.network(), realm, shelved.brokers);
+    for (name, product, units) in shelved.products {
+        stall.put(&name, product, units)?;
+    }
+    Ok(stall)
+}
+
 async fn keep_going(engine: Arc<Engine>, every: Duration, stop: impl Future<Output = ()>) {
     let mut round = tokio::time::interval(every);
     // The first tick is at once, and the start has met the sellers already.
@@ -251,6 +287,7 @@ async fn keep_going(engine: Arc<Engine>, every: Duration, stop: impl Future<Outp
             _ = round.tick() => {}
         }
         engine.meet_sellers().await;
+        engine.go_on_with_exchanges().await;
         if let Err(why) = engine.clear().await {
             tracing::warn!(%why, "not cleared yet");
         }
@@ -279,6 +316,11 @@ fn router(engine: Arc<Engine>) -> Router {
         .route(CLOSE_PATH, post(close))
         .route(SERIAL_PATH, post(serial))
         .route(PREFETCH_PATH, post(prefetch))
+        .route(EXCHANGE_PATH, post(exchange))
+        .route(SHELF_PATH, get(shelf))
+        .route(&format!("{SHELF_PATH}/{{seller}}"), get(shelf_of))
+        .route(GOODS_PATH, post(goods))
+        .route(PAY_PATH, post(pay))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX + ENVELOPE_BYTES))
         .merge(ops::router(ready))
         .fallback(not_found)
@@ -300,8 +342,8 @@ async fn sellers(State(engine): House) -> impl IntoResponse {
     let desk = engine.desk();
     let lines = desk.origins.iter().filter_map(|(seller, origin)| {
         let spender = desk.broker.seller(*seller)?;
-        let (unit, realm) = (spender.unit(), spender.realm());
-        Some(SellerLine { seller: *seller, origin: origin.clone(), unit, realm })
+        let (unit, realm, ends) = (spender.unit(), spender.realm(), spender.not_after());
+        Some(SellerLine { seller: *seller, origin: origin.clone(), unit, realm, ends })
     });
     let sellers = Bounded::new(lines.take(SELLERS_MAX).collect()).unwrap_or_else(Bounded::empty);
     said(&SellerList { sellers, fee: engine.terms.fee })
@@ -325,6 +367,27 @@ async fn serial(State(engine): House, body: Bytes) -> Answer {
 
 async fn prefetch(State(engine): House, body: Bytes) -> Answer {
     Ok(said(&engine.prefetch(read(&body)?).await?))
+}
+
+async fn exchange(State(engine): House, body: Bytes) -> Answer {
+    Ok(said(&engine.exchange(read(&body)?).await?))
+}
+
+async fn shelf(State(engine): House) -> Answer {
+    Ok(said(&engine.shelf()?))
+}
+
+async fn shelf_of(State(engine): House, Path(seller): Path<String>) -> Answer {
+    let nobody = |_| Refusal::new(Code::Malformed, "this is no seller's key");
+    Ok(said(&engine.shelf_of(seller.parse().map_err(nobody)?).await?))
+}
+
+async fn goods(State(engine): House, body: Bytes) -> Answer {
+    Ok(said(&engine.show(read(&body)?).await?))
+}
+
+async fn pay(State(engine): House, body: Bytes) -> Answer {
+    Ok(said(&engine.paid(read(&body)?).await?))
 }
 
 fn read<T: Wire>(body: &[u8]) -> Result<T, Problem> {

@@ -18,6 +18,7 @@ use crate::rows::{self, BUYERS, BuyerRow, OPENINGS, OpeningRow};
 impl Engine {
     /// Initiate, answered by Invoice.
     pub(crate) fn invoice(&self, initiate: &Initiate) -> Result<Signed<Clear>, Refusal> {
+        self.check_broker(initiate.header.payer)?;
         let (invoiced, invoice) = self.seller.invoice(self.now(), &self.order, initiate, &mut dice()?)?;
         let common = invoice.peek().map_err(Refusal::from)?.common;
         let mut invoices = lock(&self.invoices);

@@ -10,7 +10,7 @@ use farthing_role::Context;
 use farthing_store::Overlay;
 
 use super::{Engine, later, lock, no_answer, no_reply};
-use crate::rows::{self, ANSWERS, BUYERS, BuyerRow, CLEARING, ClearingRow, JOBS, ONE};
+use crate::rows::{self, ANSWERS, BUYERS, BuyerRow, CLEARING, ClearingRow, EXCHANGES, JOBS, ONE, SOLD};
 
 impl Engine {
     /// Clears all sessions with something new in them, and for the last time those that are over.
@@ -61,7 +61,8 @@ impl Engine {
     fn due(&self) -> Vec<Clearing> {
         let (desk, now) = (self.desk(), self.now());
         let over = |chain, ends| desk.closed.contains(&chain) || now >= ends;
-        let sessions = desk.broker.buyers();
+        // A coupon that waits for goods may yet be given back.
+        let sessions = desk.broker.buyers().filter(|session| !desk.broker.withholds(session.chain()));
         let due = sessions.filter_map(|session| {
             let is_final = over(session.chain(), session.not_after());
             (is_final || session.uncleared() > 0).then(|| session.clearing(is_final))
@@ -81,7 +82,10 @@ impl Engine {
                 if clearing.is_final {
                     cx.tx.delete(BUYERS, &clearing.chain.0);
                     rows::delete_under(cx, JOBS, &clearing.chain.0)?;
-                    rows::delete_under(cx, ANSWERS, &clearing.chain.0)?;
+                    for table in [ANSWERS, EXCHANGES, SOLD] {
+                        rows::delete_under(cx, table, &clearing.chain.0)?;
+                    }
+                    desk.forget_shown(cx, clearing.chain, &session);
                     desk.broker.remove_buyer(clearing.chain);
                     desk.closed.remove(&clearing.chain);
                     continue;

@@ -2,7 +2,9 @@
 
 mod buyers;
 mod clearing;
+mod exchange;
 mod sellers;
+mod stall;
 mod translate;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,9 +14,10 @@ use farthing_bank::client::{AskError, BankClient};
 use farthing_core::id::{ChainId, PeerId};
 use farthing_core::order::Order;
 use farthing_core::refusal::{Code, Fault, Money, Refusal, Remedy};
-use farthing_core::sign::SecretKey;
+use farthing_core::sign::{SecretKey, Signed};
 use farthing_core::time::Time;
 use farthing_coupon::broker::Broker;
+use farthing_coupon::exchange::stall::{Shelf, Shown, Stall};
 use farthing_coupon::secret::Digest;
 use farthing_coupon::seller::{Invoiced, Seller, Terms};
 use farthing_coupon::session::Session;
@@ -27,7 +30,7 @@ use farthing_store::Reader;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use crate::rows::{self, BUYERS, BuyerRow, SELLERS, SellerRow};
+use crate::rows::{self, BUYERS, BuyerRow, SELLERS, SHOWN, SellerRow};
 use crate::server::Terms as BrokerTerms;
 
 /// The most invoices kept that were not paid yet; then all are forgotten, and buyers begin again.
@@ -39,6 +42,8 @@ pub(crate) struct Desk {
     /// Sessions that take no more payments.
     pub(crate) closed: BTreeSet<ChainId>,
     pub(crate) origins: BTreeMap<PeerId, String>,
+    /// At a stall: what was shown in each session and is not paid yet.
+    pub(crate) shown: BTreeMap<ChainId, Shown>,
 }
 
 /// All that a running broker has.
@@ -60,6 +65,12 @@ pub(crate) struct Engine {
     /// One purchase from a seller at a time, and one clearing.
     pub(crate) buying: tokio::sync::Mutex<()>,
     pub(crate) clearing: tokio::sync::Mutex<()>,
+    /// One exchange with a stall at a time: it shows one product before it is paid for it.
+    pub(crate) gates: Mutex<BTreeMap<PeerId, Arc<tokio::sync::Mutex<()>>>>,
+    /// Shelves seen lately, and when.
+    pub(crate) shelves: Mutex<BTreeMap<PeerId, (Time, Signed<Shelf>)>>,
+    /// What it sells itself.
+    pub(crate) stall: Option<Arc<Stall>>,
 }
 
 /// The desk as it was written down.
@@ -81,7 +92,10 @@ pub(crate) fn load(books: &dyn Reader, key: SecretKey, bank: &BankClient, fee: u
         sellers.push(spender);
     }
     let broker = Broker::new(key, bank.network(), fee, buyers, sellers, rows::jobs(books)?);
-    Ok(Desk { broker, closed, origins })
+    let chain =
+        |key: &[u8]| key.try_into().map(ChainId).map_err(|_| StoreFault("a shown product's row is damaged".into()));
+    let shown = rows::all::<Shown>(books, SHOWN)?.into_iter().map(|(key, shown)| Ok((chain(&key)?, shown)));
+    Ok(Desk { broker, closed, origins, shown: shown.collect::<Result<_, StoreFault>>()? })
 }
 
 /// The broker as a seller: the same at every start.

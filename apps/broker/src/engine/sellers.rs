@@ -11,7 +11,7 @@ use farthing_coupon::buyer::{Buyer, Purchase};
 use farthing_coupon::messages::{Clear, Confirm};
 use farthing_dialects::names::{CBOR, INITIATE_PATH, OFFER_PATH, OPEN_PATH};
 use farthing_dialects::service::Offer;
-use farthing_net::http::client::{read_bounded, read_problem, send_idempotent};
+use farthing_net::http::client::{SendError, read_bounded, read_problem, send_idempotent};
 use farthing_net::http::problem::Problem;
 use farthing_role::Context;
 use farthing_store::Overlay;
@@ -67,10 +67,13 @@ impl Engine {
     async fn buy_session(&self, origin: &str) -> Result<(), Refusal> {
         let _one_at_a_time = self.buying.lock().await;
         let line = self.line(origin)?;
-        let offer: Offer = ask(|| line.http.get(line.url(OFFER_PATH))).await?;
+        let offer: Offer = ask(|| line.http.get(line.url(OFFER_PATH)), MESSAGE_BYTES_MAX).await?;
         let seller = offer.order.payee;
         if self.is_good(seller, self.terms.units) {
             return Ok(());
+        }
+        if self.owes(seller) {
+            return Err(later("the broker has still to pay this seller for something: send the very same again"));
         }
         if offer.network != self.bank.network() || offer.bank != self.bank.bank() {
             return Err(Refusal::new(Code::Policy, "the seller is paid through another bank"));
@@ -90,7 +93,8 @@ impl Engine {
                 let units = self.terms.units.min(offer.units_max);
                 let ends = self.now().after(LIFE.max(Span::from_secs(offer.life_min_secs)));
                 let (asked, initiate) = buyer.initiate(&offer.order, units, ends, seed, &mut rng)?;
-                let invoice: Signed<Clear> = post(&line, INITIATE_PATH, wire::encode(&initiate)).await?;
+                let invoice: Signed<Clear> =
+                    post(&line, INITIATE_PATH, wire::encode(&initiate), MESSAGE_BYTES_MAX).await?;
                 let (pending, purchase) = buyer.on_invoice(self.now(), asked, invoice, &mut rng)?;
                 let row = BuyingRow { pending, seed, origin: origin.to_owned() };
                 let noted = row.clone();
@@ -102,16 +106,17 @@ impl Engine {
                 (purchase, row)
             }
         };
-        let confirm: Confirm = match post(&line, OPEN_PATH, wire::encode(row.pending.payment())).await {
-            Ok(confirm) => confirm,
-            Err(why) => {
-                // A clear no ends it: whatever the bank was told, what it may hold comes back.
-                if why.money != Money::Unknown && why.remedy != farthing_core::refusal::Remedy::Again {
-                    self.forget_buying(seller).await?;
+        let confirm: Confirm =
+            match post(&line, OPEN_PATH, wire::encode(row.pending.payment()), MESSAGE_BYTES_MAX).await {
+                Ok(confirm) => confirm,
+                Err(why) => {
+                    // A clear no ends it: whatever the bank was told, what it may hold comes back.
+                    if why.money != Money::Unknown && why.remedy != farthing_core::refusal::Remedy::Again {
+                        self.forget_buying(seller).await?;
+                    }
+                    return Err(why);
                 }
-                return Err(why);
-            }
-        };
+            };
         let spender = match purchase.on_confirm(&buyer, confirm) {
             Ok(spender) => spender,
             Err(refused) => {
@@ -146,19 +151,22 @@ impl Engine {
     }
 }
 
-async fn post<T: Wire>(line: &Line, path: &str, body: Vec<u8>) -> Result<T, Refusal> {
-    ask(|| line.http.post(line.url(path)).header("content-type", CBOR).body(body.clone())).await
+pub(super) async fn post<T: Wire>(line: &Line, path: &str, body: Vec<u8>, most: usize) -> Result<T, Refusal> {
+    ask(|| line.http.post(line.url(path)).header("content-type", CBOR).body(body.clone()), most).await
 }
 
-/// Asks a seller, with the very same words again where the line breaks.
-async fn ask<T: Wire>(request: impl FnMut() -> reqwest::RequestBuilder) -> Result<T, Refusal> {
+/// Asks a seller, with the very same words again where the line breaks, and reads at most so much.
+pub(super) async fn ask<T: Wire>(request: impl FnMut() -> reqwest::RequestBuilder, most: usize) -> Result<T, Refusal> {
     let lost = || later("the seller does not answer").money(Money::Unknown);
-    let answer = send_idempotent(request).await.map_err(|_| lost())?;
+    let answer = send_idempotent(request).await.map_err(|why| match why {
+        SendError::NotSent(_) => later("the seller cannot be reached"),
+        SendError::OutcomeUnknown(_) => lost(),
+    })?;
     if !answer.status().is_success() {
         let problem = read_problem(answer).await.map_err(|_| lost())?;
         let Problem { code, fault, money, remedy, detail, .. } = problem;
         return Err(Refusal { code: code.unwrap_or(Code::State), fault, money, remedy, detail: detail.into() });
     }
-    let body = read_bounded(answer, MESSAGE_BYTES_MAX).await.map_err(|_| lost())?;
+    let body = read_bounded(answer, most).await.map_err(|_| lost())?;
     Ok(wire::decode(&body)?)
 }

@@ -74,7 +74,7 @@ impl Engine {
     }
 
     /// Takes the buyer's coupon and draws the seller's, in one transaction.
-    async fn translate(&self, chain: ChainId, pay: Pay, want: Want) -> Result<Translation, Refusal> {
+    pub(super) async fn translate(&self, chain: ChainId, pay: Pay, want: Want) -> Result<Translation, Refusal> {
         match self.draw(chain, pay, want).await {
             Err(Drawing::Short) => {
                 self.renew(want.seller, want.units).await?;
@@ -171,7 +171,7 @@ impl Engine {
             let mut desk = lock(&desk);
             let ack = desk.broker.on_ack(name, &ack).map_err(Refusal::from)?;
             let answer = answer(ack);
-            rows::keep_answer(cx, name, &AnswerRow { pay, answer: answer.clone() })?;
+            rows::keep(cx, ANSWERS, name, &AnswerRow { pay, answer: answer.clone() })?;
             write(cx, &desk, name, &want)?;
             Ok(answer)
         };
@@ -180,7 +180,7 @@ impl Engine {
 }
 
 /// What came of a buyer's coupon.
-enum Translation {
+pub(super) enum Translation {
     /// Its seller has answered already.
     Answered(Box<SerialAnswer>),
     /// This was drawn for it, now or before.
@@ -211,7 +211,7 @@ impl From<Drawing> for Refusal {
 }
 
 /// Writes down the three rows that a step may have changed.
-fn write(cx: &mut Context<'_>, desk: &Desk, name: JobName, want: &Want) -> Result<(), Halt> {
+pub(super) fn write(cx: &mut Context<'_>, desk: &Desk, name: JobName, want: &Want) -> Result<(), Halt> {
     if let Some(session) = desk.broker.buyer(name.0) {
         let row = BuyerRow { state: session.state().clone(), closed: desk.closed.contains(&name.0) };
         cx.tx.put(BUYERS, &name.0.0, wire::encode(&row));

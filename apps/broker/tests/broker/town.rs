@@ -1,6 +1,7 @@
 //! A bank, a broker, sellers and buyers in one process.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use farthing_bank::client::BankClient;
 use farthing_bank::home::{BankHome, Config, Unlock};
@@ -8,7 +9,7 @@ use farthing_bank::messages::Text;
 use farthing_bank::server::{Bank, Options, SignerChoice};
 use farthing_broker::client::{BrokerAskError, BrokerClient};
 use farthing_broker::messages::{Passed, PrefetchAnswer, PrefetchAsk, SerialAnswer, SerialAsk};
-use farthing_broker::server::{BrokerServer, Setup, Terms};
+use farthing_broker::server::{BrokerServer, Setup, StartError, Terms};
 use farthing_core::amount::{Amount, Currency};
 use farthing_core::id::{PeerId, RequestId};
 use farthing_core::refusal::Code;
@@ -25,6 +26,7 @@ use farthing_dialects::service::CloseSession;
 use farthing_driver::{Clock, ManualClock};
 use farthing_net::http::endpoint::Endpoint;
 use farthing_net::http::server::{Limits, ServerConfig, Tls};
+use farthing_store::StoreError;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use tempfile::TempDir;
@@ -49,7 +51,7 @@ pub(crate) struct Town {
     pub(crate) client: BankClient,
     broker: Option<BrokerServer>,
     sellers: Vec<Endpoint>,
-    units: u32,
+    pub(crate) units: u32,
 }
 
 impl Town {
@@ -92,24 +94,52 @@ impl Town {
     }
 
     async fn start_broker(&mut self) {
-        let records = self.dir.path().join("broker.db");
+        // One that was killed lets go of its records a moment later.
+        loop {
+            match BrokerServer::start(self.setup()).await {
+                Err(StartError::Store(StoreError::Locked(_))) => tokio::time::sleep(Duration::from_millis(5)).await,
+                started => return self.broker = Some(started.unwrap()),
+            }
+        }
+    }
+
+    fn setup(&self) -> Setup {
         let listen = "127.0.0.1:0".parse().unwrap();
-        let setup = Setup {
-            records,
+        Setup {
+            records: self.path("broker.db"),
             identity: BROKER.into(),
             bank: self.client.clone(),
             terms: Terms { units: self.units, ..Terms::new(micros(100), self.sellers.clone()) },
             server: ServerConfig { listen, tls: Tls::PlainLoopbackOnly, limits: Limits::default() },
             clock: Arc::new(self.clock.clone()),
             every: None,
-        };
-        self.broker = Some(BrokerServer::start(setup).await.unwrap());
+        }
     }
 
     /// The broker's process is killed, and started again from what is on disk.
     pub(crate) async fn kill_and_restart_broker(&mut self) {
         drop(self.broker.take());
         self.start_broker().await;
+    }
+
+    /// The same, and all that the broker wrote down is gone.
+    pub(crate) async fn lose_brokers_records(&mut self) {
+        drop(self.broker.take());
+        for end in ["", "-wal", "-shm"] {
+            // Not all of them are there at all times.
+            let _ = std::fs::remove_file(self.path(&format!("broker.db{end}")));
+        }
+        self.start_broker().await;
+    }
+
+    /// A file of the town.
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// No money was made or lost.
+    pub(crate) async fn check_conserved(&self) {
+        assert!(self.bank.count_and_publish().await.unwrap().is_conserved() && self.bank.alarm().is_none());
     }
 
     pub(crate) fn broker(&self) -> &BrokerServer {
@@ -142,7 +172,7 @@ impl Town {
     pub(crate) async fn settle(&self, shop: &Shop) {
         self.broker().clear_now().await.unwrap();
         shop.clear().await;
-        assert!(self.bank.count_and_publish().await.unwrap().is_conserved() && self.bank.alarm().is_none());
+        self.check_conserved().await;
     }
 
     /// A stranger with money and a session with the broker.
