@@ -13,7 +13,7 @@ mod transfer;
 
 use farthing_core::amount::{AMOUNT_MAX_MICROS, Currency};
 use farthing_core::id::{AccountId, NetworkId, PeerId};
-use farthing_core::refusal::{Code, Refusal};
+use farthing_core::refusal::{Code, Refusal, Remedy};
 use farthing_core::sign::SecretKey;
 use farthing_core::time::{Span, Time};
 use farthing_ledger::{Account, AccountKind, Reason, StoreFault};
@@ -130,4 +130,8 @@ fn unknown() -> Refusal {
 
 fn replaced() -> Refusal {
     Refusal::new(Code::Certificate, "the key was replaced: get the new one, then compare books")
+}
+
+fn last_number() -> Refusal {
+    Refusal::new(Code::Range, "the sequence number is at its end: ask the operator").remedy(Remedy::Appeal)
 }

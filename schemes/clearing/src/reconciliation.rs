@@ -20,6 +20,10 @@ pub const LINES_MAX: usize = 1_024;
 /// The most differences that are named; a log with more is no less disputed.
 pub const PROBLEMS_MAX: usize = 64;
 
+/// How far ahead of the bank's a customer's number may be when books are compared; beyond, the
+/// bank's counts. So nobody can drive its own number to the end of all numbers.
+pub const AHEAD_MAX: u64 = 1 << 20;
+
 /// The most currencies whose balances are told.
 pub const CURRENCIES_MAX: usize = 16;
 

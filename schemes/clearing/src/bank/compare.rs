@@ -10,13 +10,13 @@ use farthing_core::wire::{self, Bounded};
 use farthing_ledger::StoreFault;
 use farthing_role::{Context, Filed, Halt, Records};
 
-use super::Clearing;
 use super::log::{self, LogEvent};
 use super::records::{self, AccountRecord, Case, Comparison, Standing};
+use super::{Clearing, last_number};
 use crate::frame::{Frame, FrameKind, MessageId, grown_nonce};
 use crate::reconciliation::{
-    Agreed, CURRENCIES_MAX, Challenge, Closing, Disputed, Fetch, Fetched, Hello, LINES_MAX, LogStatement, PROBLEMS_MAX,
-    Page, PageAnswer, PageVerdict, Problem,
+    AHEAD_MAX, Agreed, CURRENCIES_MAX, Challenge, Closing, Disputed, Fetch, Fetched, Hello, LINES_MAX, LogStatement,
+    PROBLEMS_MAX, Page, PageAnswer, PageVerdict, Problem,
 };
 use crate::verdict;
 
@@ -47,7 +47,7 @@ impl Clearing {
         let comparison = Comparison {
             hello: id,
             time: hello.time,
-            theirs: hello.next,
+            theirs: hello.next.min(record.next.saturating_add(AHEAD_MAX)),
             expect: MessageId::of(&answer),
             told: None,
             problems: Bounded::empty(),
@@ -186,8 +186,7 @@ impl Clearing {
         id: MessageId,
     ) -> Result<PageVerdict, Halt> {
         let next = record.next.max(theirs).checked_add(1);
-        // Only who holds the key can ask for the last number there is, and only its own account suffers.
-        record.next = next.ok_or_else(|| Refusal::new(Code::Range, "the sequence number is at its end"))?;
+        record.next = next.ok_or_else(last_number)?;
         if !problems.is_empty() || record.standing == Standing::Disputed {
             return Ok(PageVerdict::Disputed(self.dispute(cx, customer, record, problems.to_vec(), id)?));
         }

@@ -8,13 +8,13 @@ use farthing_core::refusal::{Code, Fault, Refusal, Remedy};
 use farthing_core::sign::Statement;
 use farthing_core::time::SKEW;
 use farthing_core::wire::Bounded;
-use farthing_ledger::{Ledger, LedgerError, StoreFault, Transfer};
+use farthing_ledger::{Ledger, LedgerError, Transfer};
 use farthing_role::{Context, Filed, Halt, REQUEST_HORIZON};
 
 use super::check::Asked;
 use super::log::{self, LogEvent};
 use super::records::{self, AccountRecord, Case, Last, Moved, Outcome, Row, Standing};
-use super::{Clearing, REASON_TRANSFER};
+use super::{Clearing, REASON_TRANSFER, last_number};
 use crate::frame::{Frame, FrameKind, MessageId, grown_nonce};
 use crate::messages::{Authorised, BankReceipt, Ticket, TransferAnswer, TransferRequest, TransferResult};
 use crate::reconciliation::Line;
@@ -42,13 +42,16 @@ impl Clearing {
             let why = self.out_of_sequence(cx, payer, &mut record, auth, &asked)?;
             return Ok(self.turn_away(cx, payer, &record, auth, request.sequence, why));
         }
+        let Some(next) = record.next.checked_add(1) else {
+            return Ok(self.turn_away(cx, payer, &record, auth, request.sequence, last_number()));
+        };
         // From here on the number is used up, whatever happens.
         let outcome = match self.carry_out(cx, payer, &mut record, auth, request) {
             Ok(moved) => Outcome::Paid(moved),
             Err(Halt::Refused(why)) => Outcome::Refused(why),
             Err(halt) => return Err(halt),
         };
-        record.next = record.next.checked_add(1).ok_or_else(|| StoreFault("a customer has asked too often".into()))?;
+        record.next = next;
         let last = Last { auth, sequence: request.sequence, dice: cx.dice, outcome, signed: asked.signed };
         let answer = self.answer(payer, &record, &last);
         record.last = Some(last);
