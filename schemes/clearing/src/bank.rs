@@ -4,11 +4,15 @@
 //! and terms. A frame goes through [`Clearing::check`], which opens it and changes nothing, and then
 //! through [`Clearing::apply`] inside a transaction, whose bytes are the answer once it is durable.
 
+mod answer;
 mod check;
 mod compare;
 mod enrol;
+mod follow;
 mod log;
 mod records;
+mod rows;
+mod stop;
 mod transfer;
 
 use farthing_core::amount::{AMOUNT_MAX_MICROS, Currency};

@@ -2,7 +2,7 @@
 
 use farthing_core::amount::Amount;
 use farthing_core::audit::{Direction, Entry};
-use farthing_core::id::OrderId;
+use farthing_core::id::{NetworkId, OrderId};
 use farthing_core::order::{PaymentRef, Receipt};
 use farthing_core::refusal::{Code, Fault, Money, Refusal, Remedy};
 use farthing_core::sign::SecretKey;
@@ -146,11 +146,6 @@ fn judge(now: Time, ticket: &Ticket, expected: Option<&Expected>) -> Result<(), 
 
 /// KSO-4: the receipt as the payer asked for it.
 #[must_use]
-pub fn acknowledge(
-    network: farthing_core::id::NetworkId,
-    key: &SecretKey,
-    receipt: Receipt,
-    sign: bool,
-) -> Acknowledged {
+pub fn acknowledge(network: NetworkId, key: &SecretKey, receipt: Receipt, sign: bool) -> Acknowledged {
     if sign { Acknowledged::Signed(key.sign(network, &receipt)) } else { Acknowledged::Plain(receipt) }
 }

@@ -2,7 +2,7 @@
 
 use farthing_core::amount::Amount;
 use farthing_core::audit::{Direction, Entry};
-use farthing_core::id::{OrderId, PeerId};
+use farthing_core::id::{NetworkId, OrderId, PeerId};
 use farthing_core::refusal::{Code, Fault, Money, Refusal, Remedy};
 use farthing_core::sign::{SecretKey, Signed, Verified};
 use farthing_core::time::Time;
@@ -174,7 +174,7 @@ fn paid(
     me: PeerId,
     next: u64,
     authorised: Authorised,
-    network: farthing_core::id::NetworkId,
+    network: NetworkId,
     bank: PeerId,
 ) -> Result<Paid, Refusal> {
     let asked = &pending.request;
@@ -210,12 +210,7 @@ impl Paid {
     ///
     /// # Errors
     /// [`Code::Signature`], or [`Code::Order`] where it is about something else.
-    pub fn on_receipt(
-        &self,
-        network: farthing_core::id::NetworkId,
-        payer: PeerId,
-        acknowledged: &Acknowledged,
-    ) -> Result<(), Refusal> {
+    pub fn on_receipt(&self, network: NetworkId, payer: PeerId, acknowledged: &Acknowledged) -> Result<(), Refusal> {
         let receipt = match acknowledged {
             Acknowledged::Plain(receipt) => receipt.clone(),
             Acknowledged::Signed(signed) => signed.clone().verify_by(network, self.line.peer)?.body().clone(),

@@ -5,12 +5,15 @@ use farthing_core::evidence::{EvidenceKind, Verdict};
 use farthing_core::id::OrderId;
 use farthing_core::meter::{Op, measure};
 use farthing_core::refusal::{Code, Money, Remedy};
+use farthing_core::seed::Secret;
 use farthing_core::time::{SKEW, Span};
 use farthing_ledger::Ledger;
 use farthing_role::REQUEST_HORIZON;
 
+use crate::bank::{Clearing, Terms};
 use crate::compare::Next;
 use crate::frame::{Frame, FrameKind};
+use crate::keys::MasterKey;
 use crate::messages::{Acknowledged, Asking, TransferRequest};
 use crate::payee::acknowledge;
 use crate::payer::{Answered, Transfer};
@@ -304,4 +307,32 @@ fn a_repeat_is_answered_even_when_the_account_was_stopped_meanwhile() {
     assert_eq!(world.hand(&frame).unwrap(), answer);
     let record = world.act(|bank, cx| bank.needs_reconciliation(&*cx.tx, alice.id(), cx.now).map_err(Into::into));
     assert_eq!(record, Ok(true));
+}
+
+#[test]
+fn one_request_moves_no_more_than_the_terms_allow() {
+    let (mut world, [mut alice, ..]) = World::new();
+    world.bank = Clearing::new(
+        HERE,
+        key(1),
+        MasterKey::new(Secret::new([9; 32])),
+        Terms { limit: 100, ..Terms::of(vec![Currency::XTS]) },
+    );
+    let frame = alice.ask(world.now, CAROL, 101, 1);
+    assert_eq!(world.refused(&mut alice, &frame).code, Code::Limit);
+    world.pay(&mut alice, CAROL, 100, 2);
+    assert_eq!(world.balance(CAROL), 100);
+}
+
+#[test]
+fn a_payer_that_forgets_a_receipt_it_has_acknowledged_is_found_out() {
+    let (mut world, [mut alice, mut carol, _]) = World::new();
+    world.pay_and_deliver(&mut alice, &mut carol, 100, 1);
+    let before = carol.wallet.log;
+    world.pay_and_deliver(&mut alice, &mut carol, 100, 2);
+    let frame = carol.ask(world.now, DAVE, 500, 3); // Refused for want of money, but it acknowledges both.
+    assert_eq!(world.refused(&mut carol, &frame).code, Code::Funds);
+    carol.wallet.log = before;
+    let frame = carol.ask(world.now, DAVE, 5, 4);
+    assert_eq!(world.refused(&mut carol, &frame).code, Code::Log);
 }

@@ -1,6 +1,7 @@
 //! KSR-1 to KSR-4: the customer's log against the bank's, in pages.
 
-use farthing_core::audit::{AuditLog, Direction, Entry};
+use farthing_core::amount::Amount;
+use farthing_core::audit::Direction;
 use farthing_core::evidence::{Evidence, EvidenceKind, StatementBytes, Verdict};
 use farthing_core::id::PeerId;
 use farthing_core::refusal::{Code, Fault, Refusal, Remedy};
@@ -8,10 +9,12 @@ use farthing_core::sign::Signed;
 use farthing_core::time::SKEW;
 use farthing_core::wire::{self, Bounded};
 use farthing_ledger::StoreFault;
-use farthing_role::{Context, Filed, Halt, Records};
+use farthing_role::{Context, Filed, Halt};
 
+use super::follow::{begin, follow, has_been, note};
 use super::log::{self, LogEvent};
 use super::records::{self, AccountRecord, Case, Comparison, Standing};
+use super::rows;
 use super::{Clearing, last_number};
 use crate::frame::{Frame, FrameKind, MessageId, grown_nonce};
 use crate::reconciliation::{
@@ -125,7 +128,7 @@ impl Clearing {
         let comparison = records::comparison(&*cx.tx, customer)?;
         let ended = comparison.and_then(|comparison| comparison.ended);
         let (_, log) = ended.filter(|(answer, _)| *answer == fetch.answers).ok_or_else(out_of_turn)?;
-        let lines = records::lines(&*cx.tx, customer, (fetch.outgoing, fetch.incoming), &log, LINES_MAX)?;
+        let lines = rows::lines(&*cx.tx, customer, (fetch.outgoing, fetch.incoming), &log, LINES_MAX)?;
         let fetched = Fetched { answers: id, lines };
         Ok(self.seal_to(customer, record, FrameKind::Lines, id, &cx.dice, &fetched))
     }
@@ -192,7 +195,7 @@ impl Clearing {
         }
         let pending = record.last.as_ref().filter(|last| closing.pending == Some(last.auth));
         let outcome = pending.map(|last| self.answer(customer, record, last));
-        let missing = records::lines(&*cx.tx, customer, told, &record.log, LINES_MAX)?;
+        let missing = rows::lines(&*cx.tx, customer, told, &record.log, LINES_MAX)?;
         record.standing = Standing::Active;
         record.epoch = record.epoch.saturating_add(1);
         record.agreed = record.log;
@@ -225,11 +228,7 @@ impl Clearing {
         Ok(Disputed { next: record.next, problems: bounded(problems) })
     }
 
-    fn balances(
-        &self,
-        cx: &Context<'_>,
-        customer: PeerId,
-    ) -> Result<Bounded<farthing_core::amount::Amount, CURRENCIES_MAX>, StoreFault> {
+    fn balances(&self, cx: &Context<'_>, customer: PeerId) -> Result<Bounded<Amount, CURRENCIES_MAX>, StoreFault> {
         let mut balances = Vec::new();
         for currency in self.terms.currencies.iter().take(CURRENCIES_MAX) {
             let account = cx.tx.account(self.customer(customer, *currency))?;
@@ -249,55 +248,6 @@ impl Clearing {
     ) -> Vec<u8> {
         let key = self.master.customer(customer, record.version);
         Frame::seal(self.network, kind, customer, &key, grown_nonce(dice, answers, kind), content)
-    }
-}
-
-/// Whether the log, as it is told, begins at a point where the bank's was once too.
-fn begin(
-    tx: &dyn Records,
-    customer: PeerId,
-    start: &AuditLog,
-    problems: &mut Vec<Problem>,
-) -> Result<(u64, u64), StoreFault> {
-    if !has_been(tx, customer, start)? {
-        note(problems, Problem::Heads);
-    }
-    Ok((start.outgoing.n, start.incoming.n))
-}
-
-/// Whether the bank's log of this customer once stood so.
-fn has_been(tx: &dyn Records, customer: PeerId, log: &AuditLog) -> Result<bool, StoreFault> {
-    let outgoing = records::sub_chain_at(tx, customer, Direction::Out, log.outgoing.n)?;
-    let incoming = records::sub_chain_at(tx, customer, Direction::In, log.incoming.n)?;
-    Ok(outgoing == Some(log.outgoing) && incoming == Some(log.incoming))
-}
-
-/// Compares entries with the bank's rows after number `told`; says how far they go.
-fn follow(
-    tx: &dyn Records,
-    customer: PeerId,
-    direction: Direction,
-    told: u64,
-    entries: &[Entry],
-    problems: &mut Vec<Problem>,
-) -> Result<u64, StoreFault> {
-    let rows = records::rows(tx, customer, direction, told, entries.len())?;
-    let mut rows = rows.iter();
-    let mut t = told;
-    for entry in entries {
-        t = t.saturating_add(1);
-        match rows.next() {
-            Some(row) if row.line.entry(t, direction) == *entry => {}
-            Some(_) => note(problems, Problem::Differs { direction, t }),
-            None => note(problems, Problem::NotAtBank { direction, t }),
-        }
-    }
-    Ok(t)
-}
-
-fn note(problems: &mut Vec<Problem>, problem: Problem) {
-    if problems.len() < PROBLEMS_MAX && !problems.contains(&problem) {
-        problems.push(problem);
     }
 }
 

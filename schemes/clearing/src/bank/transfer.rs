@@ -1,24 +1,22 @@
 //! KSO-1 and KSO-2: one request, one transfer, one answer.
 
-use farthing_core::audit::{Direction, Event};
-use farthing_core::evidence::{Evidence, EvidenceKind, StatementBytes, Verdict};
+use farthing_core::audit::{AuditLog, Direction, Event};
 use farthing_core::hash::{Purpose, hash};
 use farthing_core::id::{PeerId, TransferId, timed};
-use farthing_core::refusal::{Code, Fault, Refusal, Remedy};
+use farthing_core::refusal::{Code, Refusal, Remedy};
 use farthing_core::sign::Statement;
 use farthing_core::time::SKEW;
-use farthing_core::wire::Bounded;
 use farthing_ledger::{Ledger, LedgerError, Transfer};
-use farthing_role::{Context, Filed, Halt, REQUEST_HORIZON};
+use farthing_role::{Context, Halt, REQUEST_HORIZON};
 
 use super::check::Asked;
 use super::log::{self, LogEvent};
-use super::records::{self, AccountRecord, Case, Last, Moved, Outcome, Row, Standing};
+use super::records::{self, AccountRecord, Last, Moved, Outcome, Standing};
+use super::rows::{self, Row};
 use super::{Clearing, REASON_TRANSFER, last_number};
-use crate::frame::{Frame, FrameKind, MessageId, grown_nonce};
-use crate::messages::{Authorised, BankReceipt, Ticket, TransferAnswer, TransferRequest, TransferResult};
+use crate::frame::MessageId;
+use crate::messages::TransferRequest;
 use crate::reconciliation::Line;
-use crate::verdict;
 
 impl Clearing {
     /// The checks of the protocol book, in its order. What fails before the sequence number fits
@@ -87,70 +85,6 @@ impl Clearing {
             return Ok(Err(Refusal::new(Code::Epoch, why)));
         }
         Ok(Ok(()))
-    }
-
-    /// A number that does not fit. Only who holds the key can have made one that is ahead, or a
-    /// second one for the last: that stops the account. One that lies behind may be an old message
-    /// replayed by the network, and stops nobody (the book stops here too, and so lets listeners
-    /// stop whom they like).
-    fn out_of_sequence(
-        &self,
-        cx: &mut Context<'_>,
-        payer: PeerId,
-        record: &mut AccountRecord,
-        auth: MessageId,
-        asked: &Asked,
-    ) -> Result<Refusal, Halt> {
-        let sequence = asked.request.sequence;
-        let behind = || {
-            let why = "this number was used before: compare books to learn what became of it";
-            Refusal::new(Code::Sequence, why).blame(Fault::Nobody).remedy(Remedy::Reconcile)
-        };
-        if sequence < record.next {
-            let Some(last) = record.last.as_ref().filter(|last| last.sequence == sequence) else {
-                return Ok(behind());
-            };
-            if let Some((first, second)) = last.signed.clone().zip(asked.signed.clone()) {
-                self.file_fork(cx, payer, first, second);
-            }
-            let why = "another request came under the same number: two copies of one wallet are at work, or a thief; \
-                       compare books";
-            let why = Refusal::new(Code::Conflict, why).remedy(Remedy::Reconcile);
-            self.stop(cx, payer, record, auth, sequence, Code::Conflict)?;
-            return Ok(why);
-        }
-        self.stop(cx, payer, record, auth, sequence, Code::Sequence)?;
-        let why = "this number is ahead of what the bank expects: compare books; nothing was paid";
-        Ok(Refusal::new(Code::Sequence, why).remedy(Remedy::Reconcile))
-    }
-
-    fn file_fork(&self, cx: &mut Context<'_>, payer: PeerId, first: Vec<u8>, second: Vec<u8>) {
-        let statements = Bounded::new(vec![StatementBytes(first), StatementBytes(second)]);
-        let statements = statements.unwrap_or_else(Bounded::empty);
-        let evidence = Evidence { kind: EvidenceKind::ClearingRequestFork, accused: payer, statements };
-        let verdict = verdict::judge(self.network, self.bank(), &evidence);
-        if verdict != Verdict::Insufficient {
-            Filed::file(cx, evidence, verdict);
-        }
-    }
-
-    /// Corrective action: nothing is paid from the account until books are compared, and the
-    /// operator hears of it.
-    fn stop(
-        &self,
-        cx: &mut Context<'_>,
-        payer: PeerId,
-        record: &mut AccountRecord,
-        message: MessageId,
-        came: u64,
-        code: Code,
-    ) -> Result<(), Halt> {
-        record.standing = Standing::MustReconcile;
-        records::put_account(cx, payer, record);
-        let (numbers, problems) = ((record.next, came), Bounded::empty());
-        Case { customer: payer, time: cx.now, code, message, numbers, problems }.file(cx);
-        log::append(cx, LogEvent::Stopped { customer: payer, code })?;
-        Ok(())
     }
 
     /// Everything after the sequence number, in order: log, time, payee, amount, balance. Refuses before
@@ -225,8 +159,8 @@ impl Clearing {
         let line = |peer| Line { auth, peer, amount, order: request.order };
         let out = Row { line: line(request.payee), head: record.log.outgoing.head };
         let came = Row { line: line(payer), head: payee.log.incoming.head };
-        records::put_row(cx, payer, Direction::Out, record.log.outgoing.n, &out);
-        records::put_row(cx, request.payee, Direction::In, moved.number, &came);
+        rows::put_row(cx, payer, Direction::Out, record.log.outgoing.n, &out);
+        rows::put_row(cx, request.payee, Direction::In, moved.number, &came);
         records::put_account(cx, request.payee, &payee);
         let TransferRequest { sequence, commitment, order, .. } = *request;
         let Moved { payee, number, .. } = moved;
@@ -253,9 +187,9 @@ impl Clearing {
         } else if received < record.acknowledged.n {
             None // It forgets what it has acknowledged.
         } else {
-            records::sub_chain_at(&*cx.tx, payer, Direction::In, received)?
+            rows::sub_chain_at(&*cx.tx, payer, Direction::In, received)?
         };
-        let known = incoming.map(|incoming| farthing_core::audit::AuditLog { incoming, ..record.log });
+        let known = incoming.map(|incoming| AuditLog { incoming, ..record.log });
         match known {
             Some(known) if known.commitment() == request.commitment => {
                 record.acknowledged = known.incoming;
@@ -267,50 +201,5 @@ impl Clearing {
                 Err(Refusal::new(Code::Log, why).into())
             }
         }
-    }
-
-    /// KSO-2, from what is stored: the same bytes each time.
-    pub(super) fn answer(&self, payer: PeerId, record: &AccountRecord, last: &Last) -> Vec<u8> {
-        let result = match &last.outcome {
-            Outcome::Refused(why) => TransferResult::Refused(why.clone()),
-            Outcome::Paid(moved) => TransferResult::Paid(self.authorised(payer, last, moved)),
-        };
-        let next = last.sequence.saturating_add(1);
-        let answer = TransferAnswer { answers: last.auth, sequence: last.sequence, next, result };
-        self.seal_answer(payer, record.version, &last.dice, &answer)
-    }
-
-    fn authorised(&self, payer: PeerId, last: &Last, moved: &Moved) -> Authorised {
-        let Moved { payee, payee_version, amount, order, number, time, expires, receipt } = *moved;
-        let auth = last.auth;
-        let ticket = Ticket { auth, payer, payee, amount, expires, number, order };
-        let key = self.master.customer(payee, payee_version);
-        let nonce = grown_nonce(&last.dice, auth, FrameKind::Ticket);
-        let ticket = Frame::seal(self.network, FrameKind::Ticket, payee, &key, nonce, &ticket);
-        let receipt =
-            receipt.then(|| self.key.sign(self.network, &BankReceipt { auth, payer, payee, amount, order, time }));
-        Authorised { payer, payee, amount, expires, ticket, receipt }
-    }
-
-    /// A refusal that leaves the sequence number where it is; under seal, so that nobody else can
-    /// say it.
-    fn turn_away(
-        &self,
-        cx: &Context<'_>,
-        payer: PeerId,
-        record: &AccountRecord,
-        auth: MessageId,
-        sequence: u64,
-        why: Refusal,
-    ) -> Vec<u8> {
-        let result = TransferResult::TurnedAway(why);
-        let answer = TransferAnswer { answers: auth, sequence, next: record.next, result };
-        self.seal_answer(payer, record.version, &cx.dice, &answer)
-    }
-
-    fn seal_answer(&self, payer: PeerId, version: u32, dice: &[u8; 32], answer: &TransferAnswer) -> Vec<u8> {
-        let key = self.master.customer(payer, version);
-        let nonce = grown_nonce(dice, answer.answers, FrameKind::Answer);
-        Frame::seal(self.network, FrameKind::Answer, payer, &key, nonce, answer)
     }
 }

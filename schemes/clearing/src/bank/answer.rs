@@ -1,0 +1,57 @@
+//! KSO-2: the answer, made of what is stored.
+
+use farthing_core::id::PeerId;
+use farthing_core::refusal::Refusal;
+use farthing_role::Context;
+
+use super::Clearing;
+use super::records::{AccountRecord, Last, Moved, Outcome};
+use crate::frame::{Frame, FrameKind, MessageId, grown_nonce};
+use crate::messages::{Authorised, BankReceipt, Ticket, TransferAnswer, TransferResult};
+
+impl Clearing {
+    /// KSO-2, from what is stored: the same bytes each time.
+    pub(super) fn answer(&self, payer: PeerId, record: &AccountRecord, last: &Last) -> Vec<u8> {
+        let result = match &last.outcome {
+            Outcome::Refused(why) => TransferResult::Refused(why.clone()),
+            Outcome::Paid(moved) => TransferResult::Paid(self.authorised(payer, last, moved)),
+        };
+        let next = last.sequence.saturating_add(1);
+        let answer = TransferAnswer { answers: last.auth, sequence: last.sequence, next, result };
+        self.seal_answer(payer, record.version, &last.dice, &answer)
+    }
+
+    fn authorised(&self, payer: PeerId, last: &Last, moved: &Moved) -> Authorised {
+        let Moved { payee, payee_version, amount, order, number, time, expires, receipt } = *moved;
+        let auth = last.auth;
+        let ticket = Ticket { auth, payer, payee, amount, expires, number, order };
+        let key = self.master.customer(payee, payee_version);
+        let nonce = grown_nonce(&last.dice, auth, FrameKind::Ticket);
+        let ticket = Frame::seal(self.network, FrameKind::Ticket, payee, &key, nonce, &ticket);
+        let receipt =
+            receipt.then(|| self.key.sign(self.network, &BankReceipt { auth, payer, payee, amount, order, time }));
+        Authorised { payer, payee, amount, expires, ticket, receipt }
+    }
+
+    /// A refusal that leaves the sequence number where it is; under seal, so that nobody else can
+    /// say it.
+    pub(super) fn turn_away(
+        &self,
+        cx: &Context<'_>,
+        payer: PeerId,
+        record: &AccountRecord,
+        auth: MessageId,
+        sequence: u64,
+        why: Refusal,
+    ) -> Vec<u8> {
+        let result = TransferResult::TurnedAway(why);
+        let answer = TransferAnswer { answers: auth, sequence, next: record.next, result };
+        self.seal_answer(payer, record.version, &cx.dice, &answer)
+    }
+
+    fn seal_answer(&self, payer: PeerId, version: u32, dice: &[u8; 32], answer: &TransferAnswer) -> Vec<u8> {
+        let key = self.master.customer(payer, version);
+        let nonce = grown_nonce(dice, answer.answers, FrameKind::Answer);
+        Frame::seal(self.network, FrameKind::Answer, payer, &key, nonce, answer)
+    }
+}
