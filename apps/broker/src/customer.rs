@@ -143,7 +143,12 @@ impl Customer {
         let shelf = self.client.shelf(line.seller).await?;
         let lie = |_| Refusal::new(Code::Signature, "the broker shows a shelf that is not the seller's");
         let shelf = shelf.verify_by(self.wallet.network(), line.seller).map_err(lie);
-        Ok(shelf.map_err(BrokerAskError::Refused)?.body().clone())
+        let mut shelf = shelf.map_err(BrokerAskError::Refused)?.body().clone();
+        let plain = |item: &Item| !item.name.chars().any(char::is_control);
+        // A name that would play tricks with a terminal is no name.
+        shelf.items =
+            Bounded::new(shelf.items.into_vec().into_iter().filter(plain).collect()).unwrap_or_else(Bounded::empty);
+        Ok(shelf)
     }
 
     /// What so many of a seller's units cost here, the fee with it: in coupons, and in money.

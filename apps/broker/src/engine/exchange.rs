@@ -42,13 +42,12 @@ impl Engine {
             return Err(Refusal::new(Code::Order, "the coupon was made for another product"));
         }
         let name = (chain, pay.index);
-        let is_new = self.desk().broker.job(name).is_none();
         let Translation::Drawn(drawn) = self.translate(chain, pay, want).await? else { return Err(forgotten()) };
         if !matches!(drawn.0, Drawn::Withheld(_)) {
             return self.exchanged(name, &pay).await?.ok_or_else(forgotten);
         }
         // Should the buyer go away meanwhile, the next round goes on with it.
-        self.go_on(name, is_new).await?;
+        self.go_on(name, drawn.2).await?;
         self.exchanged(name, &pay).await?.ok_or_else(forgotten)
     }
 
@@ -100,11 +99,10 @@ impl Engine {
     /// replaced.
     fn is_over(&self, name: JobName) -> bool {
         let (mut desk, now) = (self.desk(), self.now());
-        let closed = desk.closed.contains(&name.0);
         let Some(Job { drawn: Drawn::Withheld(pay), want, .. }) = desk.broker.job(name).cloned() else { return false };
         let buyer = desk.broker.buyer(name.0).is_none_or(|session| now >= session.not_after());
         let seller = desk.broker.seller(want.seller).is_none_or(|spender| now >= spender.not_after());
-        closed || buyer || seller || !desk.broker.drew(want.seller, &pay)
+        buyer || seller || !desk.broker.drew(want.seller, &pay)
     }
 
     /// Whether a seller has shown goods and was not paid yet, and its session runs.

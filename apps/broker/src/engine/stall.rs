@@ -5,6 +5,7 @@ use std::sync::Arc;
 use farthing_core::id::{ChainId, PeerId};
 use farthing_core::refusal::{Code, Refusal};
 use farthing_core::sign::Signed;
+use farthing_core::time::Time;
 use farthing_core::wire;
 use farthing_coupon::exchange::Goods;
 use farthing_coupon::exchange::stall::{AskGoods, Shelf, Stall};
@@ -32,6 +33,10 @@ impl Engine {
             let session = desk.broker.buyer(chain).ok_or_else(unknown)?;
             let before = desk.shown.get(&chain);
             let shown = stall.check(cx.now, session, before, &ask)?;
+            if desk.owes_elsewhere(cx.now, session) {
+                let why = "a product was shown to this broker in another session and is not paid yet";
+                return Err(Refusal::new(Code::State, why).into());
+            }
             if desk.closed.contains(&chain) && before.is_none() {
                 return Err(Refusal::new(Code::State, "the session is closed: open another one").into());
             }
@@ -66,18 +71,11 @@ impl Engine {
         self.driver.transact(take).await.map_err(no_reply)
     }
 
-    /// Whether somebody may open a session: with a stall, brokers that it names and that owe it
-    /// nothing in another one.
+    /// Whether somebody may open a session: with a stall, the brokers that it names.
     pub(super) fn check_broker(&self, buyer: PeerId) -> Result<(), Refusal> {
         let Some(stall) = &self.stall else { return Ok(()) };
         if !stall.deals_with(buyer) {
             return Err(Refusal::new(Code::Policy, "the seller does not sell through this broker"));
-        }
-        let (desk, now) = (self.desk(), self.now());
-        let mut theirs = desk.broker.buyers().filter(|session| session.buyer() == buyer && now < session.not_after());
-        if theirs.any(|session| desk.shown.contains_key(&session.chain())) {
-            let why = "a product was shown to this broker and is not paid yet: no session is opened until it is";
-            return Err(Refusal::new(Code::State, why));
         }
         Ok(())
     }
@@ -88,6 +86,13 @@ impl Engine {
 }
 
 impl Desk {
+    /// Whether the broker of a session has seen a product in another one, and not paid for it.
+    fn owes_elsewhere(&self, now: Time, session: &Session) -> bool {
+        let others = self.shown.keys().filter(|chain| **chain != session.chain());
+        let mut others = others.filter_map(|chain| self.broker.buyer(*chain));
+        others.any(|other| other.buyer() == session.buyer() && now < other.not_after())
+    }
+
     /// Forgets what was shown in a session that is over. It was lost.
     pub(super) fn forget_shown(&mut self, cx: &mut Context<'_>, chain: ChainId, session: &Session) {
         if self.shown.remove(&chain).is_some() {

@@ -51,7 +51,7 @@ impl Engine {
         let drawn = match self.translate(chain, pay, want).await? {
             Translation::Answered(answer) => return Ok(Forwarding::Answered(answer)),
             Translation::Drawn(drawn) => match *drawn {
-                (Drawn::Forward(drawn), _) => drawn,
+                (Drawn::Forward(drawn), ..) => drawn,
                 _ => return Err(Refusal::new(Code::Replay, "this coupon was used, and its answer is forgotten")),
             },
         };
@@ -66,7 +66,7 @@ impl Engine {
             return Err(Refusal::new(Code::Order, "only tokens are given here"));
         }
         if let Translation::Drawn(drawn) = self.translate(chain, pay, want).await?
-            && let (Drawn::Token(token), receipt) = *drawn
+            && let (Drawn::Token(token), receipt, _) = *drawn
         {
             return Ok(PrefetchAnswer { token, receipt });
         }
@@ -95,6 +95,7 @@ impl Engine {
             if desk.closed.contains(&chain) && desk.broker.job((chain, pay.index)).is_none() {
                 return Err(Refusal::new(Code::State, "the session is closed: open another one").into());
             }
+            let before = desk.broker.job((chain, pay.index)).cloned();
             let drawn = match desk.broker.translate(cx.now, chain, &pay, &want) {
                 Ok(drawn) => drawn,
                 Err(BrokerError::Spend(SpendError::UsedUp { .. })) => return Ok(None),
@@ -102,7 +103,8 @@ impl Engine {
             };
             let receipt = desk.broker.receipt((chain, pay.index), cx.now).map_err(Refusal::from)?;
             write(cx, &desk, (chain, pay.index), &want)?;
-            Ok(Some(Translation::Drawn(Box::new((drawn, receipt)))))
+            let is_new = before.as_ref() != desk.broker.job((chain, pay.index));
+            Ok(Some(Translation::Drawn(Box::new((drawn, receipt, is_new)))))
         };
         match self.driver.transact(work).await {
             Ok(Some(drawn)) => Ok(drawn),
@@ -183,8 +185,8 @@ impl Engine {
 pub(super) enum Translation {
     /// Its seller has answered already.
     Answered(Box<SerialAnswer>),
-    /// This was drawn for it, now or before.
-    Drawn(Box<(Drawn, Signed<Translated>)>),
+    /// This was drawn for it; whether now, or before.
+    Drawn(Box<(Drawn, Signed<Translated>, bool)>),
 }
 
 /// How a buyer's coupon goes on to the seller.
