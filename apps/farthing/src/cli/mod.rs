@@ -146,10 +146,12 @@ impl Command {
         if let Self::Gateway(args) = self {
             return args.serves();
         }
+        if let Self::Broker(args) = self {
+            return args.serves();
+        }
         matches!(
             self,
             Self::Proxy(_)
-                | Self::Broker(_)
                 | Self::Bank(bank::BankCommand::Serve(_) | bank::BankCommand::Signer(_))
                 | Self::Index(index::IndexCommand::Serve(_))
         )
