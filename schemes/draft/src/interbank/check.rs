@@ -6,7 +6,7 @@ use farthing_core::sign::{Signed, Verified};
 use farthing_core::title::{Broken, Held, Title};
 
 use super::Interbank;
-use super::messages::{Digest, Presentation};
+use super::messages::{Digest, Presentation, under_certificate};
 use crate::messages::Draft;
 
 /// A cheque whose signatures hold and which its last endorsement brings here.
@@ -39,6 +39,10 @@ impl Interbank {
         let Presentation { cheque, hops, serial } = presentation;
         let cheque = self.verify_cheque(cheque)?;
         let body = cheque.body();
+        let named = hops.as_slice().first().map(Signed::peek).transpose()?;
+        if named.is_none_or(|first| first.order != under_certificate(serial)) {
+            return Err(Refusal::new(Code::Order, "the payee endorsed the cheque under another certificate"));
+        }
         let title = Title { issue: cheque.digest(), first: body.payee, hops };
         let held = title.verify(body.network).map_err(broken)?;
         if held.holder() != self.bank() {

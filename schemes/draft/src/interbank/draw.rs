@@ -32,7 +32,6 @@ impl Interbank {
         let key = records::item_key(checked.digest(), checked.chain());
         if let Some(item) = records::read::<Item>(&*cx.tx, ITEMS, &key)? {
             return Ok(match item.state {
-                State::Waiting(_) if item.serial != checked.serial => self.mend(cx, item, checked)?,
                 State::Waiting(waiting) => Answer::Pending { next: waiting.next },
                 State::Answered(answered) => Answer::Final(Box::new(answered.end)),
             });
@@ -77,11 +76,8 @@ impl Interbank {
         let draft = checked.cheque.body();
         let fate = match self.pay_out(cx, payers, checked, taker) {
             Ok(()) => Fate::Cleared,
-            // Our own trouble is no word on the cheque, nor is a serial that nobody signed: whoever
-            // asks, mends it or asks again.
-            Err(Halt::Refused(why)) if why.fault != Fault::Us && why.code != Code::Certificate => {
-                Fate::Bounced(why.code)
-            }
+            // Our own trouble is no word on the cheque: whoever asks, asks again.
+            Err(Halt::Refused(why)) if why.fault != Fault::Us => Fate::Bounced(why.code),
             Err(halt) => return Err(halt),
         };
         let (cheque, chain) = (checked.digest(), checked.chain());
@@ -119,8 +115,11 @@ impl Interbank {
             self.draw_cashier(cx, checked, to).map_err(our_trouble)
         } else {
             let certified = cx.tx.get(CERTIFIED, &checked.digest().0)?.is_some();
-            let paid = payers.pay(cx, &checked.cheque, checked.serial, to);
-            if certified { paid.map_err(our_trouble) } else { paid }
+            payers.pay(cx, &checked.cheque, checked.serial, to).map_err(|halt| match halt {
+                // It has not ended: that was looked at above.
+                Halt::Refused(why) if certified || why.code == Code::Expired => our_trouble(why.into()),
+                other => other,
+            })
         }
     }
 

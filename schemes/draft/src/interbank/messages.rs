@@ -1,6 +1,7 @@
 //! What is said about cheques, by whom to whom.
 
 use farthing_core::amount::{Amount, Currency};
+use farthing_core::hash::{Purpose, hash};
 use farthing_core::id::{OrderId, PeerId, TransferId};
 use farthing_core::refusal::Code;
 use farthing_core::sign::{Signed, Statement};
@@ -13,6 +14,7 @@ pub use crate::messages::Digest;
 use crate::messages::Draft;
 
 /// The most lines on one page of a settlement statement: a page is well below the longest statement.
+/// It never changes: a page that was stated must come out the same for ever.
 pub const LINES_MAX: usize = 2_048;
 
 /// The endorsements of a cheque, in order.
@@ -78,9 +80,17 @@ pub struct Presentation {
     #[n(1)]
     pub hops: Hops,
     /// The number of the payor's certificate; nothing for a cheque that the bank draws on itself.
-    /// Nobody signs it, so it may be mended, and a wrong one bounces no cheque.
+    /// The payee's endorsement is for this number ([`under_certificate`]), so nobody can put a wrong
+    /// one in its place and have the cheque bounce.
     #[n(2)]
     pub serial: u64,
+}
+
+/// What End1 is for: collection of a cheque whose payor has the certificate of that number. Banks
+/// endorse for the same.
+#[must_use]
+pub fn under_certificate(serial: u64) -> OrderId {
+    OrderId(hash(Purpose::Order, &[b"cheque under certificate", &serial.to_be_bytes()]))
 }
 
 /// What became of a cheque.

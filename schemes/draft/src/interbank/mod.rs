@@ -31,6 +31,7 @@
 //! banks included; and once all answers have arrived, the two settlement accounts of any two banks
 //! add up to nothing.
 
+mod answer;
 mod certify;
 mod check;
 mod collect;
@@ -50,9 +51,10 @@ use farthing_core::time::{Span, Time};
 use farthing_ledger::{Account, AccountKind, Reason};
 use farthing_role::{Context, Halt};
 
+pub use answer::Progress;
 pub use certify::CASHIER_ENDED_PER_TICK;
 pub use check::CheckedPresentation;
-pub use collect::{Matter, Outgoing, Progress, RETRY_FIRST, RETRY_MAX};
+pub use collect::{Matter, Outgoing, RETRY_FIRST, RETRY_MAX};
 pub use payee::{check_certified, endorse};
 pub use peers::{PeerTerms, Position};
 pub use records::TABLES;
@@ -93,7 +95,7 @@ impl Default for Terms {
 
 /// What the cheques of a bank need of its drafts: whose account a draft draws on, and that each
 /// number of a payer is drawn once, wherever it is deposited. `serial` is the number of the payer's
-/// certificate, which travels with the cheque and is nobody's word.
+/// certificate, as the payee names it.
 pub trait Payers {
     /// Sets the money of a draft aside until then, on the account it draws on, and binds its number
     /// to it: no other draft of that number is paid, and this one only out of the hold. Gives the

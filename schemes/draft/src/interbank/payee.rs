@@ -7,7 +7,7 @@ use farthing_core::time::Time;
 use farthing_core::title::Title;
 use farthing_core::wire::Bounded;
 
-use super::messages::{Certification, Presentation};
+use super::messages::{Certification, Presentation, under_certificate};
 use crate::messages::Draft;
 
 /// End1: endorses a cheque to the payee's own bank, for deposit. The payee writes the result down
@@ -27,7 +27,7 @@ pub fn endorse(
     if draft.payee != key.id() {
         return Err(Refusal::new(Code::NotPayee, "the cheque is for somebody else"));
     }
-    let hop = Title::issued(cheque.digest(), draft.payee).next(bank, draft.order, now);
+    let hop = Title::issued(cheque.digest(), draft.payee).next(bank, under_certificate(serial), now);
     let hop = hop.map_err(|why| Refusal::new(Code::Limit, why.to_string()))?;
     let hops = Bounded::new(vec![key.sign(draft.network, &hop)]).unwrap_or_else(Bounded::empty);
     Ok(Presentation { cheque: cheque.signed().clone(), hops, serial })

@@ -1,11 +1,13 @@
 //! Settlement: every day both banks state what they paid each other, compare line by line, and pay the
 //! difference off outside.
 
+use std::collections::BTreeMap;
+
 use farthing_core::amount::{Amount, Currency};
 use farthing_core::evidence::EvidenceKind;
 use farthing_core::id::{AccountId, PeerId};
 use farthing_core::refusal::{Code, Fault, Refusal, Remedy};
-use farthing_core::sign::Signed;
+use farthing_core::sign::{Signed, Verified};
 use farthing_core::time::{SKEW, Span, Time};
 use farthing_core::wire::{self, Bounded};
 use farthing_ledger::{Ledger, Transfer};
@@ -136,6 +138,8 @@ impl Interbank {
             }
         };
         let mut found = Comparison { agreed: 0, discrepancies: Vec::new(), next: None, forked };
+        let stated: BTreeMap<Digest, Amount> =
+            body.lines.as_slice().iter().map(|line| (line.cheque, line.amount)).collect();
         for line in body.lines.as_slice() {
             let key = records::line_key(from, currency, body.day, line.cheque);
             if cx.tx.get(RECEIVED, &key)?.is_none() {
@@ -153,7 +157,7 @@ impl Interbank {
                     break 'pages;
                 }
                 let received: ReceivedRecord = records::decode(RECEIVED, &value)?;
-                let stated = body.paid(cheque);
+                let stated = stated.get(&cheque).copied();
                 if stated == Some(received.amount) {
                     found.agreed += 1;
                 } else {
@@ -238,15 +242,33 @@ impl Interbank {
         &self,
         cx: &mut Context<'_>,
         bank: PeerId,
-        said: &Outcome,
+        signed: &Verified<Outcome>,
         chain: Digest,
     ) -> Result<(), Halt> {
+        let said = signed.body();
         let (currency, day) = (said.amount.currency(), day_of(said.time));
         let mut record = self.day(cx, bank, currency, day)?;
         record.received = record.received.checked_add(said.amount).map_err(Refusal::from)?;
         cx.tx.put(DAYS, &records::day_key(bank, currency, day), wire::encode(&record));
         let key = records::line_key(bank, currency, day, said.cheque);
         cx.tx.put(RECEIVED, &key, wire::encode(&ReceivedRecord { amount: said.amount, chain }));
+        self.was_it_stated(cx, bank, signed)
+    }
+
+    /// An answer about a day that the peer stated already must be on its pages.
+    fn was_it_stated(&self, cx: &mut Context<'_>, bank: PeerId, signed: &Verified<Outcome>) -> Result<(), Halt> {
+        let said = signed.body();
+        let currency = said.amount.currency();
+        let network = self.peer(cx, bank, currency)?.network;
+        let prefix = records::day_key(bank, currency, day_of(said.time));
+        let mut after: Option<Vec<u8>> = None;
+        while let Some((key, page)) =
+            cx.tx.scan(PAGES, Scan { prefix: &prefix, after: after.as_deref(), limit: 1 })?.pop()
+        {
+            let statements = [wire::encode(signed.signed()), page];
+            verdict::file_if_guilty(cx, network, EvidenceKind::OutcomeDenied, bank, statements);
+            after = Some(key);
+        }
         Ok(())
     }
 

@@ -124,3 +124,6 @@ pub(super) fn file_if_guilty<const N: usize>(
     }
     guilty
 }
+
+#[cfg(test)]
+mod tests;

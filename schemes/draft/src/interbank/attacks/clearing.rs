@@ -4,7 +4,7 @@ use farthing_core::time::Span;
 use farthing_core::title::{HOPS_MAX, Title};
 use farthing_core::wire::Bounded;
 
-use super::super::messages::{Answer, Fate, Presentation};
+use super::super::messages::{Answer, Fate, Presentation, under_certificate};
 use super::super::testing::*;
 use super::super::{Progress, endorse};
 use crate::messages::Draft;
@@ -90,7 +90,7 @@ fn t2_a_bank_refuses_broken_reordered_and_foreign_endorsements() {
     let other = town.cheque(ALICE, 300);
     let foreign = with(town.endorsed(&other, 2).hops.into_vec());
     assert_eq!(code(town.present(0, correspondent, &foreign)), Code::Certificate);
-    assert_eq!(code(town.present(0, correspondent, &with(vec![]))), Code::NotPayee);
+    assert_eq!(code(town.present(0, correspondent, &with(vec![]))), Code::Order);
     // Whole, but not brought by whoever endorsed it last.
     assert_eq!(code(town.present(0, bank_key(2).id(), &whole)), Code::NotPayee);
     assert_eq!(town.balance(0, ALICE), i128::from(FUNDS));
@@ -103,7 +103,7 @@ fn t2_a_thief_cannot_deposit_a_cheque_that_names_another_payee() {
     town.enrol(1, 66, 0);
     let cheque = town.cheque(ALICE, 300);
     assert_eq!(endorse(&key(66), &cheque, SERIAL, bank_key(1).id(), town.now).unwrap_err().code, Code::NotPayee);
-    let hop = Title::issued(cheque.digest(), key(66).id()).next(bank_key(1).id(), cheque.body().order, town.now);
+    let hop = Title::issued(cheque.digest(), key(66).id()).next(bank_key(1).id(), under_certificate(SERIAL), town.now);
     let hops = Bounded::new(vec![key(66).sign(network(0), &hop.unwrap())]).unwrap();
     let stolen = Presentation { cheque: cheque.signed().clone(), hops, serial: SERIAL };
     assert_eq!(code(town.present(1, key(66).id(), &stolen)), Code::Certificate);
@@ -253,16 +253,27 @@ fn banks_do_not_send_a_cheque_in_a_circle_nor_further_than_eight_hops() {
 }
 
 #[test]
-fn a_serial_that_nobody_signed_bounces_no_cheque_and_can_be_mended() {
+fn a_correspondent_cannot_have_a_cheque_bounce_by_naming_another_certificate() {
     let mut town = Town::new(2);
     let cheque = town.cheque(ALICE, 300);
     let honest = town.endorsed(&cheque, 1);
-    let wrong = Presentation { serial: 1, ..honest.clone() };
-    town.present(1, key(CAROL).id(), &wrong).unwrap();
-    let sent = town.send_due(1).remove(0);
-    assert_eq!(code(town.carry(1, &sent)), Code::Certificate);
-    assert_eq!(town.provisional(1, key(CAROL).id()), 300);
+    let wrong = Presentation { serial: SERIAL + 1, ..honest.clone() };
+    assert_eq!(code(town.present(1, key(CAROL).id(), &wrong)), Code::Order);
     town.present(1, key(CAROL).id(), &honest).unwrap();
     let sent = town.send_due(1).remove(0);
-    assert_eq!(town.carry(1, &sent).unwrap(), Progress::Done(Fate::Cleared));
+    let honest: Presentation = farthing_core::wire::decode(&sent.message).unwrap();
+    let wrong = Presentation { serial: SERIAL + 1, ..honest.clone() };
+    assert_eq!(code(town.present(0, bank_key(1).id(), &wrong)), Code::Order);
+    assert_eq!(fate(town.present(0, bank_key(1).id(), &honest).unwrap()), Fate::Cleared);
+}
+
+#[test]
+fn a_cheque_under_a_certificate_that_was_never_given_bounces() {
+    let mut town = Town::new(2);
+    let cheque = town.cheque(ALICE, 300);
+    let presented = endorse(&key(CAROL), &cheque, SERIAL + 1, bank_key(1).id(), town.now).unwrap();
+    town.present(1, key(CAROL).id(), &presented).unwrap();
+    town.run();
+    assert_eq!(fate(town.present(1, key(CAROL).id(), &presented).unwrap()), Fate::Bounced(Code::Certificate));
+    assert_eq!(town.owed(1, 0), (0, 0));
 }

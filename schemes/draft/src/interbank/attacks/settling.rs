@@ -6,7 +6,7 @@ use farthing_core::time::Span;
 use farthing_core::wire::Bounded;
 use farthing_role::Halt;
 
-use super::super::messages::{Digest, Line, Page};
+use super::super::messages::{Answer, Digest, Line, Page};
 use super::super::testing::*;
 use super::super::{Comparison, Discrepancy, Movement, day_of};
 
@@ -190,4 +190,25 @@ fn a_bank_compares_no_page_that_is_forged_foreign_or_out_of_order() {
     });
     assert_eq!(code(compare(&mut town, 1, 0, &twice)), Code::Malformed);
     assert!(compare(&mut town, 1, 0, &page).is_ok());
+}
+
+#[test]
+fn an_answer_dated_back_to_a_day_that_was_stated_without_it_convicts_the_bank() {
+    let mut town = Town::new(2);
+    let cheque = town.cheque(ALICE, 300);
+    town.deposit(&cheque);
+    let day = day_of(town.now);
+    let morning = town.now;
+    town.now = town.now.after(Span::from_secs(23 * 3_600 + 1_800));
+    let page = state(&mut town, 0, 1, day, None).unwrap();
+    compare(&mut town, 1, 0, &page).unwrap();
+    let sent = town.send_due(1).pop().unwrap();
+    let presented = farthing_core::wire::decode(&sent.message).unwrap();
+    let mut told = end(town.present(0, bank_key(1).id(), &presented).unwrap());
+    told.drawee = altered(&bank_key(0), network(0), &told.drawee, |said| said.time = morning);
+    let (from, matter) = (sent.to, sent.matter);
+    let told = Answer::Final(Box::new(told));
+    town.act(1, |bank, cx| bank.cheques.on_answer(cx, from, matter, told)).unwrap();
+    assert_eq!(town.evidence(1), [(EvidenceKind::OutcomeDenied, Verdict::Guilty(bank_key(0).id()))]);
+    assert_eq!(town.balance(1, CAROL), 300);
 }
