@@ -32,7 +32,7 @@ pub struct PlainDraft {
 }
 
 impl Statement for PlainDraft {
-    const KIND: u16 = 0x06f0;
+    const KIND: u16 = 0x0610;
 }
 
 /// `M1` of §4.2: the deposit, under the key the paper prints, which is the payee's own.

@@ -133,3 +133,6 @@ pub(crate) fn file(
     }
     Ok(matches!(verdict, Verdict::Guilty(_)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use farthing_core::audit::{AuditLog, Direction, Entry};
 use farthing_core::evidence::EvidenceKind;
 use farthing_core::id::PeerId;
 use farthing_core::refusal::{Code, Refusal};
-use farthing_core::sign::{Statement, Verified};
+use farthing_core::sign::{Signed, Statement, Verified};
 use farthing_core::wire;
 use farthing_role::{Context, Halt, Scan};
 
@@ -19,6 +19,9 @@ use crate::verdict;
 
 /// The most entries that one reconciliation reads: bounds what a holder makes the bank remember.
 pub const ENTRIES_MAX: u64 = 1_000_000;
+
+/// What is wrong with an entry, and the draft that shows it.
+type Found = (Problem, Option<Signed<Draft>>);
 
 impl Drafts {
     /// Reads one page: each entry must follow the last; each draft that was deposited must be the
@@ -61,7 +64,7 @@ impl Drafts {
         walk: &mut Walk,
         before: AuditLog,
         entry: &Entry,
-    ) -> Result<Option<(Problem, Option<farthing_core::sign::Signed<Draft>>)>, Halt> {
+    ) -> Result<Option<Found>, Halt> {
         let (place, log) = (numbered(key, entry.t), before.commitment());
         let Some(spent) = read::<Spent>(&*cx.tx, SPENT, &place)? else {
             let written = Written { draft: Digest(entry.reference), log: Digest(log), amount: entry.amount };
@@ -86,7 +89,7 @@ impl Drafts {
         cx: &Context<'_>,
         key: PeerId,
         entry: &Entry,
-    ) -> Result<Option<(Problem, Option<farthing_core::sign::Signed<Draft>>)>, Halt> {
+    ) -> Result<Option<Found>, Halt> {
         let given: Option<Given> = read(&*cx.tx, RECEIPTS, &numbered(key, entry.t))?;
         let same = given.is_some_and(|given| {
             (given.draft.0, given.payer, given.amount) == (entry.reference, entry.peer, entry.amount)

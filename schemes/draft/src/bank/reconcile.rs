@@ -9,12 +9,12 @@ use farthing_core::refusal::{Code, Refusal, Remedy};
 use farthing_core::sign::{Signed, Verified};
 use farthing_core::time::{SKEW, Span, Window};
 use farthing_core::wire::{self, Bounded};
-use farthing_role::{Context, Halt};
+use farthing_role::{Context, Halt, Records, Scan};
 
 use super::Drafts;
 use super::records::{self, CERTIFICATES, COUNTS, HOLDERS, Holder, Issued, Mark, RECEIVED, WALKS, Walk};
 use crate::messages::{Agreement, Closing, DRAFT_LIFE_MAX, Digest, Opening, Reconcile, Reconciled, Reply};
-use crate::rows::read;
+use crate::rows::{decode, read};
 
 /// After so long a draft in a reconciled log can be deposited no more: its life, and certificates
 /// that overlap.
@@ -180,6 +180,23 @@ impl Drafts {
         let walk: Option<Walk> = read(&*cx.tx, WALKS, &key.0)?;
         let again = || Refusal::new(Code::Reconcile, "no such reconciliation is open: begin again");
         Ok(walk.filter(|walk| walk.opening == opening).ok_or_else(again)?)
+    }
+
+    /// The issue log: certificates by number, each with its holder and time, at most `limit` after
+    /// the one given. The bank publishes it, so that one it never meant to issue is seen.
+    ///
+    /// # Errors
+    /// [`Halt::Store`].
+    pub fn issued(&self, tx: &dyn Records, after: u64, limit: usize) -> Result<Vec<(u64, PeerId, Window)>, Halt> {
+        let after = after.to_be_bytes();
+        let rows = tx.scan(CERTIFICATES, Scan { prefix: &[], after: Some(&after), limit })?;
+        let mut issued = Vec::with_capacity(rows.len());
+        for (key, row) in rows {
+            let serial = key.first_chunk().map_or(0, |serial| u64::from_be_bytes(*serial));
+            let Issued { holder, window, .. } = decode(CERTIFICATES, &row)?;
+            issued.push((serial, holder, window));
+        }
+        Ok(issued)
     }
 
     /// An operator lets a holder whose books did not agree begin again, in a new epoch. What it had

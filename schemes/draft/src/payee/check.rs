@@ -22,6 +22,9 @@ pub struct Checked {
     pub(super) strict: bool,
 }
 
+/// A draft before its signature is checked, its certificate, and the same as it came, if it is new.
+type Before = (Signed<Draft>, Certificate, Option<Signed<Certificate>>);
+
 impl Payee {
     /// Checks one draft; changes nothing.
     ///
@@ -61,7 +64,7 @@ impl Payee {
         now: Time,
         payment: Payment,
         facts: &dyn Records,
-    ) -> Result<(Signed<Draft>, Certificate, Option<Signed<Certificate>>), Halt> {
+    ) -> Result<Before, Halt> {
         let (certificate, new) = self.certificate(now, payment.certificate, facts)?;
         check_clock(facts, now)?;
         let draft = payment.draft;
