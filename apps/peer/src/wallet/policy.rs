@@ -258,7 +258,7 @@ pub(crate) fn charge_tool(
     cap: Amount,
     asked: Amount,
 ) -> Result<Result<Amount, PolicyRefusal>, StoreFault> {
-    let key = [b"o", tool.as_bytes()].concat();
+    let key = tool_key(tool);
     let used = get_in(tx, &key)?.unwrap_or(asked.currency().zero());
     let left = cap.checked_sub(used).unwrap_or(asked.currency().zero());
     if exceeds(asked, left) {
@@ -268,11 +268,32 @@ pub(crate) fn charge_tool(
     Ok(Ok(asked))
 }
 
+/// Gives back what a tool was counted for and did not spend.
+pub(crate) fn give_tool_back(tx: &mut (impl Records + ?Sized), tool: &str, back: Amount) -> Result<(), StoreFault> {
+    let key = tool_key(tool);
+    let used = get_in(tx, &key)?.unwrap_or(back.currency().zero());
+    records::put(tx, BUDGET, &key, &used.checked_sub(back).unwrap_or(back.currency().zero()));
+    Ok(())
+}
+
+fn tool_key(tool: &str) -> Vec<u8> {
+    [b"o", tool.as_bytes()].concat()
+}
+
 /// Hours that are over need no counting, but for the last: what a visit did not cost goes back there.
 fn forget_hours(tx: &mut (impl Records + ?Sized), hour: u64) -> Result<(), StoreFault> {
     let kept = hour_key(hour.saturating_sub(1));
     let rows = tx.scan(BUDGET, Scan { prefix: b"h", after: None, limit: HOURS_FORGOTTEN })?;
     rows.iter().map(|(key, _)| key).filter(|key| **key < kept).for_each(|key| tx.delete(BUDGET, key));
+    Ok(())
+}
+
+/// Gives back what came back long after it was spent: in the sums, not in an hour that is over.
+pub(crate) fn give_back_late(tx: &mut (impl Records + ?Sized), payee: &PeerId, back: Amount) -> Result<(), StoreFault> {
+    for key in [&payee_key(payee)[..], TOTAL_KEY] {
+        let sum = get_in(tx, key)?.unwrap_or(back.currency().zero());
+        records::put(tx, BUDGET, key, &sum.checked_sub(back).unwrap_or(back.currency().zero()));
+    }
     Ok(())
 }
 

@@ -46,6 +46,19 @@ impl Allowances {
 }
 
 impl Wallet {
+    /// Gives back what was counted for tools and is not spent: the last block of each.
+    pub(super) async fn flush_tools(&self) -> Result<(), WalletError> {
+        let left: Vec<_> = self.inner.coupons.allowances.left().drain().filter(|(_, left)| !left.is_zero()).collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        let given_back = move |cx: &mut Context<'_>| {
+            left.iter().try_for_each(|(tool, back)| policy::give_tool_back(cx.tx, tool, *back))?;
+            Ok(())
+        };
+        Ok(self.inner.handle.transact(given_back).await?)
+    }
+
     /// Counts a payment of a tool, if its cap allows that. Without a cap nothing is counted.
     pub(super) async fn allow_tool(&self, tool: &str, price: Amount) -> Result<(), WalletError> {
         let Some(cap) = self.inner.settings.policy.per_tool else { return Ok(()) };

@@ -14,6 +14,7 @@ use farthing_core::seed::{KeyPurpose, Seed, Which};
 use farthing_core::time::{Span, Time};
 use farthing_core::vault::{self, Protection, VAULT_MAX};
 use farthing_core::wire;
+use farthing_role::Context;
 use minicbor::{Decode, Encode};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -21,6 +22,7 @@ use zeroize::Zeroize;
 
 use crate::wallet::error::WalletError;
 use crate::wallet::home::{random, read_private, write_private};
+use crate::wallet::policy;
 use crate::wallet::settings::Settings;
 use crate::wallet::spending::Want;
 use crate::wallet::{Desk, Options, Policy, Wallet};
@@ -199,8 +201,7 @@ impl Wallet {
         let contents = self.own_delegate(file)?;
         let seed = Seed::from_entropy(contents.entropy);
         let settings = Settings { policy: Policy::default(), ..parse(file, &contents)? };
-        let theirs =
-            Self::restore_from_seed(workspace, &seed, &Protection::None, &settings, self.same_clock()).await?;
+        let theirs = Self::restore_from_seed(workspace, &seed, &Protection::None, &settings, self.same_clock()).await?;
         let done = async {
             theirs.reconcile(desk).await?;
             let mut balances = theirs.statement(desk, None, 1).await?.balances;
@@ -215,6 +216,9 @@ impl Wallet {
             if !back.is_zero() {
                 theirs.take_over_desk(self).await?;
                 pay(&theirs, self, desk, back).await.map_err(|unpaid| unpaid.why)?;
+                let payee = theirs.me();
+                let unspent = move |cx: &mut Context<'_>| Ok(policy::give_back_late(cx.tx, &payee, back)?);
+                self.inner.handle.transact(unspent).await?;
             }
             Ok(Reclaimed { back, held: balances.held, expires: contents.expires })
         };

@@ -90,9 +90,9 @@ pub struct SessionInfo {
     pub held: Amount,
     /// Units that can still be paid.
     pub left: u32,
-    /// What was paid: charged by the seller, or not answered.
+    /// What was paid: charged by the seller, or without its word.
     pub paid: Amount,
-    /// Of that, not answered.
+    /// Of that, without its word; what a crash counts too much is among it.
     pub unanswered: Amount,
     /// Paid without an answer, or given back: what a dishonest seller could clear for nothing.
     pub at_risk: Amount,

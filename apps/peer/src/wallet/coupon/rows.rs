@@ -47,14 +47,17 @@ pub(crate) struct SessionRow {
     pub(crate) tally: Option<Tally>,
 }
 
-/// What was paid for in a session.
+/// What was paid for in a session, as far as it was written down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Encode, Decode)]
 pub(crate) struct Tally {
     /// How many requests cost something.
     #[n(0)]
     pub(crate) requests: u32,
-    /// The highest unit of the last payment that the seller acknowledged.
+    /// How many units the seller charged, by its own word.
     #[n(1)]
+    pub(crate) charged: u32,
+    /// The highest unit of the last payment that the seller acknowledged.
+    #[n(2)]
     pub(crate) receipt: Option<u32>,
 }
 
@@ -62,6 +65,13 @@ impl Tally {
     /// Counts a request that cost something.
     pub(crate) const fn count(&mut self) {
         self.requests = self.requests.saturating_add(1);
+    }
+
+    /// Counts one that was acknowledged.
+    pub(crate) const fn acknowledge(&mut self, index: u32, charged: u32) {
+        self.count();
+        self.charged = self.charged.saturating_add(charged);
+        self.receipt = Some(index);
     }
 }
 

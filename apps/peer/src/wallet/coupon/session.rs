@@ -277,8 +277,8 @@ impl CouponSession {
     fn look(&self, held: &Held) -> Result<SessionInfo, WalletError> {
         let (open, state) = (&self.open, held.spender.state());
         let worth = |units: u32| open.unit.checked_mul(units.into());
-        let unanswered: u32 = held.spender.unanswered().iter().map(|entry| entry.units).sum();
-        let given_back = held.spender.at_risk().saturating_sub(state.used());
+        let unanswered = state.used().saturating_sub(held.tally.charged);
+        let given_back = state.at_risk().saturating_sub(state.used());
         Ok(SessionInfo {
             chain: open.chain,
             site: open.site.clone(),

@@ -65,8 +65,7 @@ impl Ticket {
         let acknowledged = self.session.settle(self.pay.index, |spender, tally| {
             let charged = spender.on_ack(ack)?;
             if charged > 0 {
-                tally.count();
-                tally.receipt = Some(ack.index);
+                tally.acknowledge(ack.index, charged);
             }
             Ok(charged)
         });

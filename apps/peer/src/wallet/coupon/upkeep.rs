@@ -17,7 +17,7 @@ impl Wallet {
         for open in open {
             super::CouponSession::new(self.clone(), open).flush().await?;
         }
-        Ok(())
+        self.flush_tools().await
     }
 
     /// Notes sessions that have ended, whose rest the bank gives back; how many.

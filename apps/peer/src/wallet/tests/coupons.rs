@@ -344,10 +344,13 @@ async fn a_delegate_pays_nothing_once_it_has_ended_and_its_owner_takes_the_rest_
     world.clock.advance(Span::from_hours(1));
     assert!(matches!(Wallet::open_delegate(&file, world.options()).await, Err(WalletError::Session(_))));
     let stranger = world.wallet("stranger").await;
-    let refused = stranger.reclaim(&*world.bank, &file, &world.home("w1")).await;
+    let refused = stranger.reclaim(&*world.bank, &file, &world.home("w1"), micros(0)).await;
     assert!(matches!(refused, Err(WalletError::Foreign(_))));
-    assert_eq!(wallet.reclaim(&*world.bank, &file, &world.home("w2")).await.unwrap(), micros(50 * UNIT));
-    assert_eq!(wallet.reclaim(&*world.bank, &file, &world.home("w3")).await.unwrap(), micros(0));
+    let first = wallet.reclaim(&*world.bank, &file, &world.home("w2"), micros(0)).await.unwrap();
+    assert_eq!((first.back, first.held), (micros(50 * UNIT), micros(0)));
+    assert_eq!(wallet.budget(None).await.unwrap().spent, micros(0), "what came back is not spent");
+    let second = wallet.reclaim(&*world.bank, &file, &world.home("w3"), micros(0)).await.unwrap();
+    assert_eq!(second.back, micros(0));
 }
 
 #[tokio::test]
@@ -370,4 +373,111 @@ async fn a_file_that_is_no_delegate_or_open_to_others_is_refused() {
     std::fs::write(&file, whole).unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     assert!(matches!(Wallet::open_delegate(&file, world.options()).await, Err(WalletError::Exposed { .. })));
+}
+
+#[tokio::test]
+async fn a_delegate_that_could_not_be_paid_for_leaves_no_file_behind() {
+    let world = World::new();
+    let wallet = world.wallet("buyer").await;
+    let file = world.home("tool");
+    let expires = world.clock.now().after(Span::from_hours(1));
+    assert!(wallet.delegate(&*world.bank, &file, micros(FUNDS + 1), expires).await.is_err());
+    assert!(!file.exists() && !world.home("tool.state").exists());
+    wallet.delegate(&*world.bank, &file, micros(50 * UNIT), expires).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_delegates_session_leaves_most_of_its_cap_for_the_next_site() {
+    let world = World::new();
+    let (wallet, shop) = (world.wallet("buyer").await, Shop::new(&world, "shop"));
+    let file = world.home("tool");
+    let expires = world.clock.now().after(Span::from_hours(1));
+    wallet.delegate(&*world.bank, &file, micros(50 * UNIT), expires).await.unwrap();
+    let tool = Wallet::open_delegate(&file, world.options()).await.unwrap();
+    assert_eq!(tool.cap, micros(50 * UNIT));
+    tool.wallet.set_desk(world.bank.clone()).await;
+    let (ours, _) = shop.open(&world, &tool.wallet, Wish { not_after: Some(expires), ..shop.wish(1) }).await;
+    assert_eq!(ours.left().await, 5);
+    assert_eq!(world.bank.balance(tool.wallet.me()), 50 * UNIT, "set aside, not paid");
+    tool.wallet.close().await;
+    // Its owner finds the session where the program left it, and can close it.
+    let theirs = wallet.delegate_here(&file).await.unwrap().unwrap();
+    assert_eq!(theirs.coupon_sessions().await.unwrap()[0].site, SITE);
+}
+
+/// What the policy has counted, and what is left in the one session there is.
+async fn figures(wallet: &Wallet) -> (u64, u32, u64) {
+    let info = &wallet.coupon_sessions().await.unwrap()[0];
+    let spent = wallet.budget(None).await.unwrap().spent;
+    (spent.as_micros() / UNIT, info.left, info.paid.as_micros() / UNIT)
+}
+
+#[tokio::test]
+async fn what_a_seller_gave_back_is_not_spent_and_is_used_by_the_next_run() {
+    let world = World::new();
+    let (wallet, shop) = (world.wallet("buyer").await, Shop::new(&world, "shop"));
+    let (ours, mut theirs) = shop.open(&world, &wallet, shop.wish(100)).await;
+    let units = ours.left().await;
+    drop(ours);
+    let (mut wallet, mut charged) = (wallet, 0);
+    for n in 0..6 {
+        let find = wallet.coupon_session(SITE, shop.order.payee, shop.order.id(), micros(UNIT), 1);
+        let ours = find.await.unwrap().unwrap();
+        // A maximum is paid, and less is charged.
+        let ticket = ours.pay(spend(10, n)).await.unwrap();
+        let ack = serve(&world, &mut theirs, &ticket, n, 3).unwrap();
+        ticket.answered(&ack).await.unwrap();
+        let one = ours.pay(spend(1, 50 + n)).await.unwrap();
+        let ack = serve(&world, &mut theirs, &one, 50 + n, 1).unwrap();
+        one.answered(&ack).await.unwrap();
+        charged += 4;
+        drop(ours);
+        wallet = world.reopen(wallet).await;
+        assert_eq!(figures(&wallet).await, (charged.into(), units - charged, charged.into()), "after run {n}");
+    }
+    assert_eq!(theirs.charged(), charged);
+    let info = &wallet.coupon_sessions().await.unwrap()[0];
+    assert_eq!((info.requests, info.receipt.map(|(_, index)| index).is_some()), (12, true));
+}
+
+#[tokio::test]
+async fn a_crash_counts_too_much_and_never_too_little() {
+    let world = World::new();
+    let (wallet, shop) = (world.wallet("buyer").await, Shop::new(&world, "shop"));
+    let (ours, mut theirs) = shop.open(&world, &wallet, shop.wish(100)).await;
+    let ticket = ours.pay(spend(10, 1)).await.unwrap();
+    let ack = serve(&world, &mut theirs, &ticket, 1, 3).unwrap();
+    ticket.answered(&ack).await.unwrap();
+    drop(ours);
+    let wallet = world.reopen(wallet).await;
+    assert_eq!(figures(&wallet).await.0, 3);
+    let find = wallet.coupon_session(SITE, shop.order.payee, shop.order.id(), micros(UNIT), 1);
+    let ours = find.await.unwrap().unwrap();
+    let reused = *ours.pay(spend(7, 2)).await.unwrap().pay();
+    assert_eq!(reused.index, 10, "what was given back is used first");
+    // A crash: nothing more is written.
+    wallet.inner.handle.stop().await;
+    let home = wallet.home().to_owned();
+    drop((ours, wallet));
+    let wallet = world.open_at(&home).await.unwrap();
+    assert!(figures(&wallet).await.0 >= 10);
+    let find = wallet.coupon_session(SITE, shop.order.payee, shop.order.id(), micros(UNIT), 1);
+    let next = *find.await.unwrap().unwrap().pay(spend(1, 3)).await.unwrap().pay();
+    assert!(next.index > 10, "a unit that may have been sent was used again");
+}
+
+#[tokio::test]
+async fn a_tool_that_runs_again_and_again_gets_all_of_its_cap_and_no_more() {
+    let world = World::new();
+    let mut settings = world.settings();
+    settings.policy = Policy { per_tool: Some(micros(20 * UNIT)), ..Policy::default() };
+    let (mut wallet, shop) = (world.wallet_with("buyer", &settings).await, Shop::new(&world, "shop"));
+    shop.open(&world, &wallet, shop.wish(100)).await;
+    for n in 0..22 {
+        let find = wallet.coupon_session(SITE, shop.order.payee, shop.order.id(), micros(UNIT), 1);
+        let paid = find.await.unwrap().unwrap().pay(Spend { tool: Some("search"), ..spend(1, n) }).await;
+        assert_eq!(paid.is_ok(), n < 20, "run {n}");
+        drop(paid);
+        wallet = world.reopen(wallet).await;
+    }
 }
