@@ -31,7 +31,7 @@ use farthing_dialects::x402::{
 };
 use farthing_net::http::client::read_bounded;
 use farthing_peer::wallet::WalletError;
-use farthing_peer::wallet::coupon::{CouponSession, Ticket};
+use farthing_peer::wallet::coupon::Ticket;
 use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
@@ -59,8 +59,8 @@ const ACCEPTS_MAX: usize = 16;
 pub(crate) enum Wanting {
     /// Version 2: repeated in the payment.
     V2(Box<PaymentRequirements>),
-    /// Version 1.
-    V1,
+    /// Version 1: whom to pay is all that is needed later.
+    V1(PeerId),
 }
 
 /// What the facilitator says of itself, and the server repeats.
@@ -101,8 +101,8 @@ impl Wanting {
             let item = item_of(&serde_json::json!({ "extra": wanted.extra, "resource": wanted.resource })).to_owned();
             let PaymentRequirementsV1 { scheme, network, asset, max_amount_required, pay_to, extra, .. } = &wanted;
             let asked = Asked { scheme, network, asset, amount: max_amount_required, pay_to, extra, item: &item };
-            match asked.quote(holds(now, wanted.max_timeout_seconds)) {
-                Ok(quote) => return Ok((quote, Self::V1)),
+            match asked.quote(holds(now, wanted.max_timeout_seconds)).and_then(|quote| Ok((quote, asked.pay_to()?))) {
+                Ok((quote, pay_to)) => return Ok((quote, Self::V1(pay_to))),
                 Err(Unreadable::Foreign) => {}
                 Err(why) => found = Err(why),
             }
@@ -110,11 +110,19 @@ impl Wanting {
         found
     }
 
+    /// Whom the facilitator hands the money on to.
+    pub(crate) fn pay_to(&self) -> Option<PeerId> {
+        match self {
+            Self::V2(wanted) => wanted.pay_to.parse().ok(),
+            Self::V1(pay_to) => Some(*pay_to),
+        }
+    }
+
     /// The header that carries a coupon.
     pub(crate) fn header(&self, quote: &Quote, coupon: &Coupon) -> (&'static str, String) {
         match self {
             Self::V2(wanted) => (PAYMENT_SIGNATURE, x402::signature(wanted, coupon)),
-            Self::V1 => (X_PAYMENT, x402::signature_v1(quote.network, coupon)),
+            Self::V1(_) => (X_PAYMENT, x402::signature_v1(quote.network, coupon)),
         }
     }
 
@@ -125,7 +133,7 @@ impl Wanting {
     pub(crate) fn settled(&self, headers: &HeaderMap) -> Result<Option<SettleResponse>, Unreadable> {
         let name = match self {
             Self::V2(_) => PAYMENT_RESPONSE,
-            Self::V1 => X_PAYMENT_RESPONSE,
+            Self::V1(_) => X_PAYMENT_RESPONSE,
         };
         let Some(value) = headers.get(name) else { return Ok(None) };
         SettleResponse::read(value.to_str().map_err(|_| Unreadable::Syntax)?).map(Some)
@@ -153,6 +161,10 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    fn pay_to(&self) -> Result<PeerId, Unreadable> {
+        self.pay_to.parse().map_err(|_| Unreadable::Syntax)
+    }
+
     fn quote(&self, expires: Time) -> Result<Quote, Unreadable> {
         let network = read_network(self.network)?;
         let extra = Extra::deserialize(self.extra).map_err(|_| Unreadable::Foreign)?;
@@ -166,7 +178,7 @@ impl Asked<'_> {
         };
         let (amount, coupon) = (micros(self.amount)?, micros(&extra.coupon)?);
         let units = whole(amount, coupon).filter(|units| *units <= WINDOW).ok_or(Unreadable::Syntax)?;
-        let pay_to = self.pay_to.parse().map_err(|_| Unreadable::Syntax)?;
+        let pay_to = self.pay_to()?;
         Ok(Quote {
             network,
             seller: extra.seller,
@@ -285,11 +297,12 @@ impl Inner {
 
     /// Asks the wallet's bank.
     async fn known(&self, ticket: &Ticket) -> Known {
-        let session: &CouponSession = ticket.session();
-        match self.look(session).await {
+        match self.look(ticket.session()).await {
+            Ok(Some(view)) if view.through >= ticket.pay().index => Known::Perhaps,
             Ok(Some(view)) if view.closed => Known::NoSession,
-            Ok(Some(view)) if view.through < ticket.pay().index => Known::Untaken,
-            Ok(None) => Known::NoSession,
+            Ok(Some(_)) => Known::Untaken,
+            // One that was sent before may have been settled while there was a session.
+            Ok(None) if !ticket.is_repeated() => Known::NoSession,
             _ => Known::Perhaps,
         }
     }

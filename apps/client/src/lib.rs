@@ -38,8 +38,8 @@ mod tests;
 
 pub use answer::{Paid, Receipt};
 pub use client::{Options, PayingClient, SITES_MAX};
-pub use opening::Closed;
 pub use error::{Advice, PayError};
+pub use opening::Closed;
 pub use pay::{ATTEMPTS_MAX, RESENDS_MAX};
 pub use quoted::{PRICES_MAX, Price};
 pub use wanted::BODY_MAX;

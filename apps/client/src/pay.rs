@@ -211,16 +211,18 @@ impl Inner {
                 let running = Running::new(Arc::clone(self), ticket, quote, site, name);
                 over(Paid::running(response, running))
             }
-            Ok(None) if response.status() == StatusCode::PAYMENT_REQUIRED => match self.read_quote(wanted, response.headers(), &[]) {
-                Ok(new) => {
-                    self.untaken(ticket).await?;
-                    Ok(Judged::Over(Outcome::Quoted(Box::new(new))))
+            Ok(None) if response.status() == StatusCode::PAYMENT_REQUIRED => {
+                match self.read_quote(wanted, response.headers(), &[]) {
+                    Ok(new) => {
+                        self.untaken(ticket).await?;
+                        Ok(Judged::Over(Outcome::Quoted(Box::new(new))))
+                    }
+                    Err(why) => {
+                        self.untaken(ticket).await?;
+                        Ok(Judged::Refused(why))
+                    }
                 }
-                Err(why) => {
-                    self.untaken(ticket).await?;
-                    Ok(Judged::Refused(why))
-                }
-            },
+            }
             Ok(None) => {
                 if !response.status().is_server_error() {
                     ticket.spent().await?;

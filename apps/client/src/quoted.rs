@@ -142,6 +142,7 @@ impl Quoted {
 
     pub(crate) fn price(&self) -> Result<Price, farthing_core::amount::AmountError> {
         let Quote { kind, rate, seller, expires, .. } = self.quote;
+        let seller = self.wanting().and_then(Wanting::pay_to).unwrap_or(seller);
         Ok(Price { at_most: self.quote.amount()?, kind, rate, seller, expires })
     }
 }

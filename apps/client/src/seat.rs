@@ -33,9 +33,10 @@ impl Seat {
 impl Inner {
     /// That of the wallet's bank.
     pub(crate) fn bank_seat(&self) -> Result<Seat, PayError> {
-        let endpoint: Endpoint = self.wallet.settings().bank.endpoint.parse().map_err(|why| {
-            PayError::NothingSent(format!("the address of the wallet's bank cannot be read: {why}"))
-        })?;
+        let endpoint: Endpoint =
+            self.wallet.settings().bank.endpoint.parse().map_err(|why| {
+                PayError::NothingSent(format!("the address of the wallet's bank cannot be read: {why}"))
+            })?;
         let url = endpoint.url("/");
         Ok(Seat { bank: Some(endpoint), ..Seat::of(&url) })
     }

@@ -109,3 +109,24 @@ async fn nothing_is_spent_where_nobody_is() {
     assert!(matches!(client.execute(streamed).await, Err(PayError::NothingSent(_))));
     assert_eq!(client.spent(), micros(0));
 }
+
+#[tokio::test]
+async fn client_goes_on_by_its_own_record_at_a_server_that_lies_about_what_was_paid() {
+    // More than was paid, to be given what is left; less, to be paid the same units again.
+    for tip in [0, 1, 900] {
+        let (world, server) = (World::new(), Server::start(1, Quirk::LiesOnTip(tip)).await);
+        let client = world.client(Options::default()).await;
+        for n in 0..3 {
+            client.execute(server.request(&format!("/{n}"))).await.unwrap();
+        }
+        let wallet = client.wallet().clone();
+        drop(client);
+        let client = PayingClient::new(world.restart(wallet).await, Options::default()).unwrap();
+        client.execute(server.request("/after")).await.unwrap();
+        assert_eq!(server.shop().indices, [1, 2, 3, 4], "the session goes on where this side left it");
+        let closed = client.close(server.request("/").url()).await.unwrap();
+        assert_eq!((closed.sessions, closed.charged, closed.unanswered), (1, micros(4 * UNIT), micros(0)), "{tip}");
+        assert!(client.wallet().coupon_sessions().await.unwrap().is_empty());
+        assert_eq!(client.wallet().budget(None).await.unwrap().spent, micros(4 * UNIT));
+    }
+}

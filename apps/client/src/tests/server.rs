@@ -14,7 +14,7 @@ use farthing_core::amount::Rate;
 use farthing_core::id::{ChainId, PeerId, TransferId};
 use farthing_core::order::Order;
 use farthing_core::seal::SealKey;
-use farthing_core::sign::SecretKey;
+use farthing_core::sign::{SecretKey, Signed};
 use farthing_core::time::{Span, Time};
 use farthing_core::wire;
 use farthing_coupon::messages::{Answer, Authorisation, Initiate, Payment};
@@ -24,13 +24,13 @@ use farthing_coupon::seller::{Invoiced, Seller, Terms};
 use farthing_coupon::session::{PayError, Session};
 use farthing_dialects::credential::{self, Form};
 use farthing_dialects::names::{
-    INITIATE_PATH, OFFER_PATH, OPEN_PATH, PAYMENT_RECEIPT, PAYMENT_REQUIRED, PAYMENT_RESPONSE, SESSION,
+    CLOSE_PATH, INITIATE_PATH, OFFER_PATH, OPEN_PATH, PAYMENT_RECEIPT, PAYMENT_REQUIRED, PAYMENT_RESPONSE, SESSION,
 };
 use farthing_dialects::payment::Challenge;
 use farthing_dialects::problem::{self, Kind, PaymentProblem};
 use farthing_dialects::quote::{ChallengeKey, Quote, ResponseDigest, UnitKind, request_digest};
 use farthing_dialects::receipt;
-use farthing_dialects::service::Offer;
+use farthing_dialects::service::{CloseSession, Offer, SessionView};
 use farthing_dialects::x402::{PaymentRequired, PaymentRequirements, SettleResponse};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -64,6 +64,8 @@ pub(super) enum Quirk {
     Dearer,
     /// Quotes the price of another request.
     OtherRequest,
+    /// Says of every session that so many units were paid in it.
+    LiesOnTip(u32),
 }
 
 /// What was delivered for a payment.
@@ -87,6 +89,8 @@ pub(super) struct Shop {
     pub(super) deliveries: u32,
     /// Requests that came with a payment.
     pub(super) payments: u32,
+    /// The highest unit of each payment, in the order of arrival.
+    pub(super) indices: Vec<u32>,
     /// The longest header with a payment in it.
     pub(super) header_max: usize,
 }
@@ -140,6 +144,7 @@ impl Server {
             quirk,
             deliveries: 0,
             payments: 0,
+            indices: Vec::new(),
             header_max: 0,
         };
         let server = Self { shop: Arc::new(Mutex::new(shop)), address: listener.local_addr().unwrap() };
@@ -147,6 +152,7 @@ impl Server {
             .route(OFFER_PATH, get(offer))
             .route(INITIATE_PATH, post(initiate))
             .route(OPEN_PATH, post(open))
+            .route(CLOSE_PATH, post(close))
             .route("/free", get(|| async { "free" }))
             .fallback(paid)
             .with_state(server.clone());
@@ -215,6 +221,15 @@ async fn open(State(server): State<Server>, body: axum::body::Bytes) -> Response
     wire::encode(&confirm).into_response()
 }
 
+async fn close(State(server): State<Server>, body: axum::body::Bytes) -> Vec<u8> {
+    let mut shop = server.shop();
+    let said: Signed<CloseSession> = wire::decode(&body).unwrap();
+    let chain = said.peek().unwrap().chain;
+    let session = shop.sessions.remove(&SessionName::of(chain)).unwrap();
+    let through = if let Quirk::LiesOnTip(tip) = shop.quirk { tip } else { session.through() };
+    wire::encode(&SessionView { chain, units: session.units(), through, cleared: through, closed: true })
+}
+
 async fn paid(State(server): State<Server>, request: axum::extract::Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, 1 << 20).await.unwrap();
@@ -260,6 +275,7 @@ impl Shop {
 
     fn take(&mut self, digest: &[u8; 32], target: &str, credential: &credential::Credential) -> Response {
         let (coupon, quirk, price) = (credential.coupon, self.quirk, self.price);
+        self.indices.push(coupon.index);
         let said = |kind: Kind| PaymentProblem::new(kind, "no");
         if quirk == Quirk::SaysUsed {
             return refuse(&said(problem::REPLAYED));
@@ -316,7 +332,9 @@ impl Shop {
         let session = credential.coupon.session;
         let (name, value) = match credential.form {
             Form::Compact => (PAYMENT_RECEIPT, receipt::compact(&ack)),
-            Form::Full(_) => (PAYMENT_RECEIPT, receipt::full(session, &ack, micros(UNIT * u64::from(ack.charged)), now())),
+            Form::Full(_) => {
+                (PAYMENT_RECEIPT, receipt::full(session, &ack, micros(UNIT * u64::from(ack.charged)), now()))
+            }
             Form::X402V2(_) | Form::X402V1 => {
                 (PAYMENT_RESPONSE, SettleResponse::settled(NETWORK, session, &ack, UNIT).header())
             }
