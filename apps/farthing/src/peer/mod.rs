@@ -159,7 +159,12 @@ fn remedy(error: &WalletError) -> Option<String> {
     use farthing_core::refusal::{Code, Remedy};
     use farthing_peer::wallet::{DeskError, PolicyRefusal};
     let fund = || Some("put money into the account: farthing wallet fund AMOUNT".to_owned());
-    let raise = |limit: &str| Some(format!("allow more: farthing wallet policy --{} AMOUNT", limit.replace('_', "-")));
+    let raise = |limit: &str| {
+        let flag = limit.replace('_', "-");
+        Some(format!(
+            "allow more: farthing wallet policy --{flag} AMOUNT, kept in wallet/wallet.toml of the home folder"
+        ))
+    };
     match error {
         WalletError::Policy(PolicyRefusal::Over { which, .. }) => raise(which.key()),
         WalletError::Policy(PolicyRefusal::NotApproved { .. }) => raise("approve_above"),

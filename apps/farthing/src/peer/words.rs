@@ -73,8 +73,8 @@ fn uncleared(amount: Amount) -> String {
         return String::new();
     }
     format!(
-        "\n{amount} more was taken by the gateway and is not cleared. It does that by itself while it runs \
-         (--clear-every); see farthing gateway revenue."
+        "\n{amount} more was taken by the gateway and is not cleared at the bank. It clears by itself while it runs, \
+         every ten minutes, or as often as it is told: farthing gateway … --clear-every 10s"
     )
 }
 
