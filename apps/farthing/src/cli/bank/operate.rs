@@ -162,6 +162,19 @@ const fn kind_name(kind: EvidenceKind) -> &'static str {
         EvidenceKind::AuthorisationFork => "two answers of the bank about one purchase",
         EvidenceKind::OrderLogFork => "two logs over the same coupons",
         EvidenceKind::BrokenPromise => "sealed goods that break the promise",
+        EvidenceKind::DraftFork => "two drafts under one number",
+        EvidenceKind::StopAfterDelivery => "stopped a draft whose goods it acknowledged",
+        EvidenceKind::DepositAfterReturn => "deposited a draft that it had given back",
+        EvidenceKind::ConcealedDraft => "a log that leaves out a draft",
+        EvidenceKind::DepositReceiptFork => "two deposits under one receipt number",
+        EvidenceKind::ClearingRequestFork => "two requests under one sequence number",
+        EvidenceKind::ClearingReceiptFork => "two receipts for one authorisation",
+        EvidenceKind::ClearingLogFork => "two logs of one epoch",
+        EvidenceKind::TitleFork => "handed on twice",
+        EvidenceKind::OutcomeFork => "two answers to one cheque",
+        EvidenceKind::OutcomeDenied => "a statement that leaves out a cleared cheque",
+        EvidenceKind::FalseOutcome => "an answer that the cheque rules out",
+        EvidenceKind::StatementFork => "two statements of one day",
     }
 }
 
