@@ -4,10 +4,11 @@ use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
-use farthing_core::refusal::{Money, Refusal, Remedy};
+use farthing_core::refusal::{Fault, Money, Refusal, Remedy};
 use farthing_coupon::session::PayError;
 use farthing_dialects::Unreadable;
 use farthing_dialects::credential::BadCredential;
+use farthing_dialects::names;
 use farthing_dialects::problem::{self, PaymentProblem};
 use farthing_net::http::problem::{PROBLEM_JSON, Problem};
 
@@ -72,6 +73,7 @@ pub(crate) fn denied(why: Denied) -> PaymentProblem {
             problem::REPLAYED,
             "this Idempotency-Key came before with another request: use another key; nothing was taken",
         ),
+        Denied::TooOften => too_many("too many of your requests failed, for nothing: wait a minute; nothing was taken"),
         Denied::OtherCoupon => new(
             problem::INSUFFICIENT,
             "the session's coupons do not fit this price: ask for a quote and open another session; nothing was taken",
@@ -84,6 +86,11 @@ pub(crate) fn denied(why: Denied) -> PaymentProblem {
             }
         }
     }
+}
+
+/// Nothing was taken, and the same may be sent again later.
+pub(crate) fn too_many(detail: &str) -> PaymentProblem {
+    PaymentProblem { fault: Fault::Nobody, remedy: Remedy::Again, ..PaymentProblem::new(problem::RATE, detail) }
 }
 
 fn pay(why: PayError) -> PaymentProblem {
@@ -102,5 +109,13 @@ fn pay(why: PayError) -> PaymentProblem {
         PayError::Served { .. } | PayError::TooLate => Money::MovedBefore,
         _ => Money::Unmoved,
     };
-    PaymentProblem { money, ..PaymentProblem::new(kind, why.to_string()) }
+    let detail = match why {
+        // An answer is remembered for a while, and not over a restart.
+        PayError::Served { .. } => format!(
+            "this payment was used before, and its answer is no longer kept: it cost what the receipt of that answer says, at most what it paid; POST {} shows the session's account; pay again for another answer",
+            names::SESSION_PATH
+        ),
+        why => why.to_string(),
+    };
+    PaymentProblem { money, ..PaymentProblem::new(kind, detail) }
 }

@@ -292,9 +292,12 @@ pub(crate) fn again(
     unit: Amount,
 ) -> Answer {
     let Some(body) = &stored.body else {
+        let charged = stored.acks.iter().fold(0, |sum: u32, ack| sum.saturating_add(ack.charged));
         let problem = PaymentProblem::new(
             problem::REPLAYED,
-            "this payment was used, and its answer is no longer kept: pay again for another",
+            format!(
+                "this payment was used for an answer that was too long to keep; {charged} coupons were charged for it, and its receipt is in ack: pay again for another"
+            ),
         );
         let problem = PaymentProblem { money: Money::MovedBefore, ..problem };
         let ack = ack.or(stored.acks.first());

@@ -158,7 +158,16 @@ async fn carry(
     let both = async {
         let out = pass(&mut client_in, &mut upstream_out, meter, limits, &moved);
         let back = pass(&mut upstream_in, &mut client_out, meter, limits, &moved);
-        tokio::try_join!(out, back).err().unwrap_or(Over::Closed)
+        tokio::pin!(out, back);
+        tokio::select! {
+            // Nothing more can come back.
+            ended = &mut back => ended.err().unwrap_or(Over::Closed),
+            // The client has said all: the service may still answer.
+            ended = &mut out => match ended {
+                Err(why) => why,
+                Ok(()) => back.await.err().unwrap_or(Over::Closed),
+            },
+        }
     };
     let why = tokio::select! {
         why = both => why,

@@ -1,9 +1,13 @@
+use std::collections::HashSet;
 use std::time::Duration;
 
-use farthing_dialects::{names, payment};
+use farthing_core::refusal::Money;
+use farthing_core::wire::{self, Bounded};
+use farthing_coupon::micro::Ack;
+use farthing_dialects::{names, payment, problem};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::town::{Town, receipts};
+use crate::town::{Town, problem as read_problem, receipts};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_maximum_is_paid_and_the_actual_is_charged() {
@@ -49,6 +53,61 @@ async fn a_stream_pauses_when_the_money_runs_out_and_goes_on_when_more_is_paid()
     let late = buyer.coupon("POST", &path, b"", 1);
     let request = town.http.post(town.url(&path)).header("authorization", payment::compact(&late));
     assert_eq!(request.send().await.unwrap().status(), 410);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn payments_used_up_are_receipted_on_the_way_so_that_a_stream_outlasts_the_window() {
+    let town = Town::new().await;
+    let mut buyer = town.buyer(1, 10_000).await;
+    let mut answer = buyer.get("/forever", 100).await;
+    let stream = answer.headers()[names::STREAM].to_str().unwrap().to_owned();
+    let path = names::stream_path(&stream);
+    let (mut got, mut seen) = (0, HashSet::new());
+    // More in all than may be open in a session at once.
+    for payments in 1..=30 {
+        while got < payments * 100_000 {
+            got += answer.chunk().await.unwrap().unwrap().len();
+        }
+        let coupon = buyer.coupon("POST", &path, b"", 100);
+        let request = town.http.post(town.url(&path)).header("authorization", payment::compact(&coupon));
+        let accepted = request.send().await.unwrap();
+        assert_eq!(accepted.status(), 202);
+        let acks: Bounded<Ack> = wire::decode(&accepted.bytes().await.unwrap()).unwrap();
+        for ack in acks.as_slice().iter().filter(|ack| seen.insert(ack.index)) {
+            assert_eq!(buyer.spender.on_ack(ack), Ok(100));
+        }
+        assert_eq!(seen.len(), payments, "all but the newest");
+    }
+    drop(answer);
+    let acks = receipts(&town, &stream).await;
+    assert_eq!(acks.len(), 31, "at the end they are all told once more");
+    let last: Vec<_> = acks.iter().filter(|ack| seen.insert(ack.index)).collect();
+    assert!(last.len() == 1 && buyer.spender.on_ack(last[0]).is_ok());
+    town.control.clear().await.unwrap();
+    let (paid, _) = town.bank.paid();
+    assert!((300_000..=310_000).contains(&paid), "{paid}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_whose_answer_is_gone_is_told_what_became_of_its_payment() {
+    let town = Town::new().await;
+    let mut buyer = town.buyer(1, 1_000).await;
+    let long = buyer.coupon("GET", "/large", b"", 200);
+    let answer = buyer.send("/large", &long).await;
+    let stream = answer.headers()[names::STREAM].to_str().unwrap().to_owned();
+    assert_eq!(answer.bytes().await.unwrap().len(), 100_000);
+    receipts(&town, &stream).await;
+    let told = read_problem(buyer.send("/large", &long).await).await;
+    assert!(told.is(problem::REPLAYED) && told.money == Money::MovedBefore);
+    assert!(told.detail.contains("100 coupons were charged"), "{told:?}");
+    assert_eq!(buyer.refused(&told), Some(100));
+    let short = buyer.coupon("GET", "/hello", b"", 1);
+    assert_eq!(buyer.send("/hello", &short).await.status(), 200);
+    let town = town.restart().await;
+    let told = read_problem(crate::town::send(&town, "/hello", &short).await).await;
+    assert!(told.is(problem::REPLAYED) && told.money == Money::MovedBefore, "{told:?}");
+    assert!(told.detail.contains("receipt") && told.detail.contains(names::SESSION_PATH), "{told:?}");
+    assert_eq!(town.seen.calls(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -482,7 +482,7 @@ pub(crate) async fn receipts(town: &Town, stream: &str) -> Vec<Ack> {
             let acks: Bounded<Ack> = wire::decode(&answer.bytes().await.unwrap()).unwrap();
             return acks.into_vec();
         }
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
