@@ -3,14 +3,16 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use bytes::Bytes;
 use farthing_coupon::micro::{Ack, LogEntry, SessionName};
 
 /// The longest body kept for repeats, and the longest that is held back for its receipt.
 pub const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// What an answer counts for beside its body.
-const OVERHEAD: usize = 1 << 10;
+/// What most answers need.
+const ANSWER_BYTES_LIKELY: usize = 512;
+/// What an answer counts for beside its head and body: its places in the tables.
+const OVERHEAD: usize = 512;
 
 /// An answer that was given.
 #[derive(Debug)]
@@ -25,15 +27,75 @@ pub struct Stored {
     pub acks: Vec<Ack>,
 }
 
+/// An answer as it is kept: copied together, since head and body as they came hold on to the whole
+/// buffers that they were read into.
+#[derive(Debug)]
+pub(super) struct Kept {
+    status: StatusCode,
+    /// Names and values, each after its length, and then the body.
+    bytes: Box<[u8]>,
+    headers: usize,
+    has_body: bool,
+    acks: Box<[Ack]>,
+}
+
+impl Kept {
+    pub(super) fn new(stored: &Stored) -> Self {
+        let mut bytes = Vec::with_capacity(ANSWER_BYTES_LIKELY);
+        for (name, value) in &stored.headers {
+            for part in [name.as_str().as_bytes(), value.as_bytes()] {
+                bytes.extend_from_slice(&(part.len() as u32).to_be_bytes());
+                bytes.extend_from_slice(part);
+            }
+        }
+        bytes.extend_from_slice(stored.body.as_deref().unwrap_or_default());
+        Self {
+            status: stored.status,
+            bytes: bytes.into(),
+            headers: stored.headers.len(),
+            has_body: stored.body.is_some(),
+            acks: stored.acks.as_slice().into(),
+        }
+    }
+
+    fn weight(&self) -> usize {
+        OVERHEAD + self.bytes.len() + size_of_val(&*self.acks)
+    }
+
+    fn stored(&self) -> Stored {
+        let mut rest = &*self.bytes;
+        let mut part = || {
+            let (length, after) = rest.split_first_chunk::<4>()?;
+            let part;
+            (part, rest) = after.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+            Some(part)
+        };
+        let mut headers = HeaderMap::with_capacity(self.headers);
+        for _ in 0..self.headers {
+            let (Some(name), Some(value)) = (part(), part()) else { break };
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+                headers.append(name, value);
+            }
+        }
+        let body = self.has_body.then(|| Bytes::copy_from_slice(rest));
+        Stored { status: self.status, headers, body, acks: self.acks.to_vec() }
+    }
+}
+
 /// A payment, and its answer once there is one.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) entry: LogEntry,
-    pub(super) answer: Option<Arc<Stored>>,
+    answer: Option<Kept>,
     key: Option<[u8; 32]>,
 }
 
 impl Slot {
+    /// Its answer, if there is one yet.
+    pub(super) fn answer(&self) -> Option<Arc<Stored>> {
+        self.answer.as_ref().map(|kept| Arc::new(kept.stored()))
+    }
+
     /// Whether a payment that looks the same is a new one: its units came back in the meantime, and
     /// whoever made it knows.
     pub(super) fn is_past(&self, turn: u32) -> bool {
@@ -71,10 +133,10 @@ impl Answers {
     }
 
     /// It was answered; the oldest answers beyond `max` bytes are forgotten.
-    pub(super) fn end(&mut self, session: SessionName, index: u32, stored: Arc<Stored>, max: usize) {
+    pub(super) fn end(&mut self, session: SessionName, index: u32, kept: Kept, max: usize) {
         let Some(slot) = self.slots.get_mut(&(session, index)) else { return };
-        self.bytes += weight(&stored);
-        slot.answer = Some(stored);
+        self.bytes += kept.weight();
+        slot.answer = Some(kept);
         self.done.push_back((session, index));
         while self.bytes > max {
             let Some(oldest) = self.done.pop_front() else { return };
@@ -88,13 +150,40 @@ impl Answers {
             return;
         }
         let Some(slot) = self.slots.remove(&name) else { return };
-        self.bytes -= slot.answer.map_or(0, |answer| weight(&answer));
+        self.bytes -= slot.answer.map_or(0, |kept| kept.weight());
         if let Some(key) = slot.key.filter(|key| keep != Some(*key)) {
             self.keys.remove(&(name.0, key));
         }
     }
 }
 
-fn weight(stored: &Stored) -> usize {
-    OVERHEAD + stored.body.as_ref().map_or(0, Bytes::len)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_kept_as_it_was_and_holds_on_to_nothing_else() {
+        let mut headers = HeaderMap::new();
+        headers.append("a", HeaderValue::from_static("1"));
+        headers.append("a", HeaderValue::from_bytes(b"\xff").unwrap());
+        headers.append("content-type", HeaderValue::from_static(""));
+        let ack = Ack {
+            index: 1,
+            charged: 1,
+            turn: 0,
+            response: farthing_coupon::secret::Digest([1; 32]),
+            mac: farthing_coupon::secret::Mac([2; 16]),
+        };
+        let buffer = Bytes::from(vec![7; 1 << 16]);
+        for body in [None, Some(Bytes::new()), Some(buffer.slice(10..20))] {
+            let stored = Stored { status: StatusCode::CREATED, headers: headers.clone(), body, acks: vec![ack; 2] };
+            let kept = Kept::new(&stored);
+            let again = kept.stored();
+            assert_eq!((again.status, &again.headers), (stored.status, &stored.headers));
+            assert_eq!((&again.body, &again.acks), (&stored.body, &stored.acks));
+            assert!(kept.weight() < 2 * OVERHEAD);
+            drop(stored);
+        }
+        assert!(buffer.is_unique());
+    }
 }

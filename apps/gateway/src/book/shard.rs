@@ -97,8 +97,8 @@ impl Shard {
             && !slot.is_past(pay.turn)
         {
             made_here(now, &entry.session, coupon, &pay, purpose.bearer)?;
-            return match &slot.answer {
-                Some(answer) => Ok(old(Taken::Again(answer.clone(), None, entry.session.unit()))),
+            return match slot.answer() {
+                Some(answer) => Ok(old(Taken::Again(answer, None, entry.session.unit()))),
                 None => Err(Denied::InProgress),
             };
         }
@@ -106,7 +106,7 @@ impl Shard {
             return Err(Denied::Closed);
         }
         let before = purpose.key.and_then(|key| self.answers.by_key(name, key));
-        let before = before.map(|slot| (slot.entry.order == pay.order, slot.answer.clone()));
+        let before = before.map(|slot| (slot.entry.order == pay.order, slot.answer()));
         match &before {
             Some((false, _)) => return Err(Denied::KeyReused),
             Some((true, None)) => return Err(Denied::InProgress),
