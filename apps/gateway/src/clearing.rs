@@ -39,7 +39,7 @@ impl Default for ClearWhen {
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// When sessions are looked at again whose last clearing waits for requests in flight. Those end
 /// within [`StreamLimits::life`](crate::StreamLimits), well before the bank's grace is over.
-const WAITING_EVERY: Duration = Duration::from_secs(5);
+const WAITING_EVERY: Duration = Duration::from_secs(30);
 
 /// Why clearing did not come to its end. What was sent is sent again, unchanged.
 #[derive(Debug, thiserror::Error)]

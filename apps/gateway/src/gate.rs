@@ -10,7 +10,6 @@ use axum::http::request::Parts;
 use axum::http::{Response, StatusCode, Uri};
 use axum::response::IntoResponse;
 use bytes::Bytes;
-use farthing_core::refusal::{Fault, Remedy};
 use farthing_core::time::{Span, Time};
 use farthing_coupon::micro::Bearer;
 use farthing_coupon::session::{Session, WINDOW};
@@ -131,7 +130,7 @@ impl Gate {
             parts.extensions.insert(Fixed(text.clone()));
         }
         if !self.guests.may_ask(now, number, from, route.rate) {
-            return Err(too_many("too many requests from your address: wait a second"));
+            return Err(refuse::too_many("too many requests from your address: wait a second").into());
         }
         let is_payment = parts.headers.get_all(AUTHORIZATION).iter().any(|value| payment::is_payment(value.as_bytes()));
         if is_payment {
@@ -167,9 +166,6 @@ impl Gate {
             let detail = "this costs something: pay as one of the challenges says";
             return Err(PaymentProblem::new(problem::PAYMENT_REQUIRED, detail).into());
         };
-        if !asked.price.charge_errors && !self.guests.may_fail(now, number, from) {
-            return Err(too_many("too many of your requests failed, for nothing: wait a minute; nothing was taken"));
-        }
         match self.take(&credential, asked).await?.map_err(|why| Box::new(refuse::denied(why)))? {
             Taken::Fresh(payment) => Ok(Admitted::Paid(Box::new(payment), credential)),
             Taken::Again(stored, ack, unit) => {
@@ -238,7 +234,13 @@ impl Gate {
     ) -> Result<Result<Taken, Denied>, Box<PaymentProblem>> {
         let quoted = self.quoted(&credential.form, &asked.parts.headers, asked.request)?;
         let paid = credential.coupon.units;
+        let Visit { now, number, from } = asked.visit;
+        let may_fail = asked.price.charge_errors || self.guests.may_fail(now, number, from);
+        // Asked only of what is new: what was answered before is answered alike.
         let units = |session: &Session| {
+            if !may_fail {
+                return Err(Denied::TooOften);
+            }
             let asked_for = match &quoted {
                 Some(quote) if quote.coupon == session.unit() => Some(quote.units),
                 Some(_) => None,
@@ -344,11 +346,6 @@ pub(crate) fn address(parts: &Parts) -> IpAddr {
 /// Path and query: what a request is for.
 pub(crate) fn target(uri: &Uri) -> &str {
     uri.path_and_query().map_or("/", |target| target.as_str())
-}
-
-fn too_many(detail: &str) -> Box<PaymentProblem> {
-    let problem = PaymentProblem::new(problem::RATE, detail);
-    PaymentProblem { fault: Fault::Nobody, remedy: Remedy::Again, ..problem }.into()
 }
 
 /// The longest name of a host that is repeated in a challenge.

@@ -227,3 +227,32 @@ async fn requests_are_counted_under_the_pattern_that_fitted() {
         assert!(metrics.contains(&format!("farthing_http_requests_total{{route=\"{route}\"")), "{route}: {metrics}");
     }
 }
+
+/// Keeps what is logged.
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// On one thread, so that the log is this test's alone.
+#[tokio::test]
+async fn a_line_of_the_log_names_the_pattern_that_fitted() {
+    let log = Log::default();
+    let writer = log.clone();
+    let logging = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let _logging = tracing::subscriber::set_default(logging);
+    let town = Town::new().await;
+    assert_eq!(town.get("/bytes/some/where").await.status(), 402);
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let line = log.lines().find(|line| line.contains("status=402")).unwrap();
+    assert!(line.contains("route=\"/bytes/**\"") && !line.contains("none"), "{line}");
+}
