@@ -8,6 +8,7 @@ use farthing_core::refusal::{Fault, Money, Refusal, Remedy};
 use farthing_coupon::session::PayError;
 use farthing_dialects::Unreadable;
 use farthing_dialects::credential::BadCredential;
+use farthing_dialects::names;
 use farthing_dialects::problem::{self, PaymentProblem};
 use farthing_net::http::problem::{PROBLEM_JSON, Problem};
 
@@ -108,5 +109,13 @@ fn pay(why: PayError) -> PaymentProblem {
         PayError::Served { .. } | PayError::TooLate => Money::MovedBefore,
         _ => Money::Unmoved,
     };
-    PaymentProblem { money, ..PaymentProblem::new(kind, why.to_string()) }
+    let detail = match why {
+        // An answer is remembered for a while, and not over a restart.
+        PayError::Served { .. } => format!(
+            "this payment was used before, and its answer is no longer kept: it cost what the receipt of that answer says, at most what it paid; POST {} shows the session's account; pay again for another answer",
+            names::SESSION_PATH
+        ),
+        why => why.to_string(),
+    };
+    PaymentProblem { money, ..PaymentProblem::new(kind, detail) }
 }

@@ -23,6 +23,7 @@ use farthing_coupon::session::{PayError, Session};
 use farthing_driver::{Clock, DriverHandle, NoReply};
 use farthing_role::{Context, Halt};
 
+use answers::Kept;
 pub use answers::{ANSWER_BYTES_MAX, Stored};
 use journal::Journal;
 pub use journal::NotDurable;
@@ -201,7 +202,8 @@ impl Book {
 
     /// Keeps the answer to a payment for repeats.
     pub fn answered(&self, session: SessionName, index: u32, stored: Arc<Stored>) {
-        self.shard(session).answers.end(session, index, stored, self.room.answer_bytes / SHARDS);
+        let kept = Kept::new(&stored);
+        self.shard(session).answers.end(session, index, kept, self.room.answer_bytes / SHARDS);
     }
 
     /// Takes money without an order.
