@@ -193,6 +193,7 @@ fn a_confirmed_draft_is_paid_though_the_payer_spends_everything_else_meanwhile()
     let taken = world.accept(CAROL, drawn.sealed.as_ref().unwrap(), 300).unwrap();
     let crate::payee::Taken::AskFirst(accepted) = taken else { panic!("{taken:?}") };
     assert!(accepted.receipt.is_none(), "nothing is acknowledged before the bank has said yes");
+    assert!(world.deposit(CAROL).is_empty(), "nor deposited");
     let ask = Confirm { item: world.item(&drawn) };
     let carol = key(CAROL).id();
     let answer = world.act(|bank, cx| bank.confirm(cx, carol, ask.clone())).unwrap();

@@ -157,3 +157,28 @@ fn an_operator_may_decide_what_nobody_can_prove_and_only_once() {
     world.act(|bank, cx| bank.tick(cx)).unwrap();
     assert_eq!((world.balance(ALICE), world.balance(CAROL)), (9_700, 300));
 }
+
+#[test]
+fn a_stopped_draft_is_not_counted_twice_against_its_payers_budget() {
+    let mut world = World::new();
+    world.enrol(40, 600);
+    world.reconcile(40, 1_000).unwrap();
+    world.pay(40, CAROL, 200);
+    world.pay(40, CAROL, 100);
+    assert_eq!(world.reconcile(40, 1_000).unwrap().outstanding, micros(300));
+    let stop = |world: &mut World, number| {
+        let stop = world.pays(40, |payer, cx, _| payer.stop(cx, number, StopReason::NotDelivered)).unwrap();
+        world.act(|bank, cx| bank.stop(cx, key(40).id(), stop)).unwrap();
+    };
+    stop(&mut world, 1);
+    let said = world.reconcile(40, 1_000).unwrap();
+    assert_eq!((said.balance, said.outstanding), (micros(400), micros(100)));
+    // One that is stopped before its page is read.
+    world.pay(40, CAROL, 50);
+    stop(&mut world, 3);
+    let said = world.reconcile(40, 1_000).unwrap();
+    assert_eq!((said.balance, said.outstanding), (micros(350), micros(100)));
+    world.later(Span::from_days(8));
+    world.act(|bank, cx| bank.tick(cx)).unwrap();
+    assert_eq!(world.balance(40), 600);
+}

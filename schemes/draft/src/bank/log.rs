@@ -10,7 +10,9 @@ use farthing_core::wire;
 use farthing_role::{Context, Halt, Scan};
 
 use super::Drafts;
-use super::records::{self, Given, HOLDERS, Holder, RECEIPTS, SPENT, Spent, WALKS, WRITTEN, Walk, Written, numbered};
+use super::records::{
+    self, Given, HOLDERS, Holder, RECEIPTS, SPENT, STOPS, Spent, StopRow, WALKS, WRITTEN, Walk, Written, numbered,
+};
 use crate::messages::{
     Closing, DepositReceipt, Differs, Digest, Draft, LogPage, PAGE_MAX, PROBLEMS_MAX, PageTaken, Problem,
 };
@@ -68,6 +70,9 @@ impl Drafts {
         let (place, log) = (numbered(key, entry.t), before.commitment());
         let Some(spent) = read::<Spent>(&*cx.tx, SPENT, &place)? else {
             let written = Written { draft: Digest(entry.reference), log: Digest(log), amount: entry.amount };
+            if read::<StopRow>(&*cx.tx, STOPS, &place)?.is_some_and(|stop| stop.draft == written.draft) {
+                return Ok(None); // Stopped: its money is set aside already.
+            }
             cx.tx.put(WRITTEN, &place, wire::encode(&written));
             walk.outstanding = walk.outstanding.checked_add(entry.amount).map_err(Refusal::from)?;
             return Ok(None);
@@ -84,12 +89,7 @@ impl Drafts {
         Ok(Some((Problem { number: entry.t, what }, Some(spent.draft))))
     }
 
-    fn compare_receipt(
-        &self,
-        cx: &Context<'_>,
-        key: PeerId,
-        entry: &Entry,
-    ) -> Result<Option<Found>, Halt> {
+    fn compare_receipt(&self, cx: &Context<'_>, key: PeerId, entry: &Entry) -> Result<Option<Found>, Halt> {
         let given: Option<Given> = read(&*cx.tx, RECEIPTS, &numbered(key, entry.t))?;
         let same = given.is_some_and(|given| {
             (given.draft.0, given.payer, given.amount) == (entry.reference, entry.peer, entry.amount)

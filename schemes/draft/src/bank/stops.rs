@@ -11,7 +11,8 @@ use farthing_role::{Context, Halt, Scan};
 
 use super::money::{self, Drawn};
 use super::records::{
-    self, CONFIRMED, ConfirmedRow, DueRow, DueWhat, SPENT, STOPS, Spent, StopRow, StopState, numbered,
+    self, CONFIRMED, ConfirmedRow, DueRow, DueWhat, HOLDERS, SPENT, STOPS, Spent, StopRow, StopState, WRITTEN, Written,
+    numbered,
 };
 use super::take::Destination;
 use super::{Drafts, REASON_FOUND, REASON_STOP};
@@ -35,7 +36,7 @@ impl Drafts {
         let stop = stop.verify_by(self.chart.network, payer).map_err(Refusal::from)?;
         let draft = stop.body().draft.clone().verify_by(self.chart.network, payer).map_err(Refusal::from)?;
         let (body, digest) = (draft.body(), Digest(draft.digest()));
-        let account = records::holder(&*cx.tx, payer)?.account;
+        let mut holder = records::holder(&*cx.tx, payer)?;
         let key = numbered(payer, body.number);
         if let Some(row) = read::<StopRow>(&*cx.tx, STOPS, &key)? {
             if row.draft != digest {
@@ -67,7 +68,7 @@ impl Drafts {
         self.chart.open(cx)?;
         let aside = Transfer {
             id: self.draft_transfer(&draft, b"stop"),
-            debit: self.chart.customer(account),
+            debit: self.chart.customer(holder.account),
             credit: self.chart.suspense(),
             amount: body.amount,
             reason: REASON_STOP,
@@ -76,6 +77,12 @@ impl Drafts {
             hold: None,
         };
         Ledger(&mut *cx.tx).post(aside)?;
+        // Its money is set aside now, and no longer only promised.
+        if let Some(written) = read::<Written>(&*cx.tx, WRITTEN, &key)?.filter(|written| written.draft == digest) {
+            cx.tx.delete(WRITTEN, &key);
+            self.no_longer_outstanding(cx, payer, &mut holder, body.number, written.amount)?;
+            cx.tx.put(HOLDERS, &payer.0, wire::encode(&holder));
+        }
         let until = body.deposit_by.after(SKEW);
         let row = StopRow {
             draft: digest,

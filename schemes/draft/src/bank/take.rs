@@ -265,7 +265,7 @@ impl Drafts {
     }
 
     /// Counted with the reconciled log, or with the one that is being read.
-    fn no_longer_outstanding(
+    pub(super) fn no_longer_outstanding(
         &self,
         cx: &mut Context<'_>,
         key: PeerId,

@@ -108,7 +108,10 @@ impl Payee {
         };
         cx.tx.put(HELD, &key, wire::encode(&held));
         cx.tx.put(EXPOSURE, &payer.0, wire::encode(&exposure));
-        cx.tx.put(TO_DEPOSIT, &deposit_key(body, payer), Vec::new());
+        // What nothing is served for is not deposited either.
+        if !ask {
+            cx.tx.put(TO_DEPOSIT, &deposit_key(body, payer), Vec::new());
+        }
         if let Some(new) = new {
             remember(cx, &new.digest(), &certificate)?;
         }
@@ -181,6 +184,7 @@ impl Payee {
         held.receipt = Some(receipt.clone());
         if held.state == HeldState::Asking {
             held.state = HeldState::Held;
+            cx.tx.put(TO_DEPOSIT, &deposit_key(draft.body(), payer), Vec::new());
         }
         cx.tx.put(HELD, &place(payer, number), wire::encode(&held));
         Ok(receipt)

@@ -59,12 +59,7 @@ impl Payee {
         checked
     }
 
-    fn before_signature(
-        &self,
-        now: Time,
-        payment: Payment,
-        facts: &dyn Records,
-    ) -> Result<Before, Halt> {
+    fn before_signature(&self, now: Time, payment: Payment, facts: &dyn Records) -> Result<Before, Halt> {
         let (certificate, new) = self.certificate(now, payment.certificate, facts)?;
         check_clock(facts, now)?;
         let draft = payment.draft;

@@ -48,7 +48,7 @@ impl Payee {
                     continue;
                 }
             }
-            if held.state == HeldState::Held || held.state == HeldState::Asking {
+            if held.state == HeldState::Held {
                 held.state = HeldState::Sent;
                 cx.tx.put(HELD, place, wire::encode(&held));
             }
