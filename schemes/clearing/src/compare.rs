@@ -122,6 +122,11 @@ impl Wallet {
 }
 
 impl Comparison {
+    #[cfg(test)]
+    pub(crate) const fn sent(&self) -> MessageId {
+        self.sent
+    }
+
     /// The bank's next message, and what to answer. `signer` signs the log, for wallets that sign.
     ///
     /// # Errors
@@ -152,9 +157,6 @@ impl Comparison {
                 match answer.verdict {
                     PageVerdict::Next => self.tell(wallet, MessageId::of(bytes), None, at, entries, signer, rng),
                     PageVerdict::Agreed(agreed) => {
-                        wallet.next = agreed.next;
-                        wallet.epoch = agreed.epoch;
-                        wallet.balances = agreed.balances.clone();
                         let lines = agreed.missing.clone();
                         self.repair(wallet, Box::new(agreed), MessageId::of(bytes), at, lines, rng)
                     }
@@ -242,6 +244,8 @@ impl Comparison {
             return Err(unbelievable());
         }
         let mut mended = wallet.clone();
+        (mended.next, mended.epoch) = (agreed.next, agreed.epoch);
+        mended.balances = agreed.balances.clone();
         let mut repaired = mended.take_lines(at.0, &outgoing, Direction::Out)?;
         repaired.extend(mended.take_lines(at.1, &incoming, Direction::In)?);
         if had != goal {

@@ -102,6 +102,10 @@ fn weakness_5_a_stolen_key_is_worth_nothing_once_it_was_replaced() {
     let frame = thief.ask(world.now, crate::testing::DAVE, 900, 3);
     assert_eq!(world.hand(&frame), Err(Code::Certificate));
     assert_eq!(world.hand(&pending), Err(Code::Certificate));
+    let mut rash = alice.clone();
+    (rash.wallet.standing, rash.wallet.pending) = (Standing::Ready, None);
+    let frame = rash.ask(world.now, CAROL, 20, 2);
+    assert_eq!(world.refused(&mut rash, &frame).code, Code::Reconcile, "the bank insists on it too");
     assert_eq!(world.compare(&mut alice), Next::Agreed(Some(Fate::NotPaid)));
     world.pay(&mut alice, CAROL, 10, 4);
     assert_eq!((world.balance(CAROL), world.balance(crate::testing::DAVE)), (20, 0));

@@ -14,7 +14,7 @@ use crate::bank::{Clearing, Terms};
 use crate::compare::Next;
 use crate::frame::{Frame, FrameKind};
 use crate::keys::MasterKey;
-use crate::messages::{Acknowledged, Asking, TransferRequest};
+use crate::messages::{Acknowledged, Asking, TransferAnswer, TransferRequest, TransferResult};
 use crate::payee::acknowledge;
 use crate::payer::{Answered, Transfer};
 use crate::testing::{ALICE, CAROL, Customer, DAVE, FUNDED, HERE, World, expected, key, micros, rng, transfer};
@@ -97,8 +97,11 @@ fn an_unsigned_fork_stops_the_account_too_but_convicts_nobody() {
     let (mut world, [mut alice, ..]) = World::new();
     let mut twin = alice.clone();
     twin.rng = rng(99);
-    world.pay(&mut alice, CAROL, 100, 1);
     let second = twin.ask(world.now, DAVE, 900, 1);
+    let first = alice.ask(world.now, CAROL, 100, 1);
+    let answer = world.hand(&first).unwrap();
+    assert_eq!(twin.hear(&answer).unwrap_err().code, Code::Replay, "an answer to the other copy's request");
+    alice.hear(&answer).unwrap();
     assert_eq!(world.refused(&mut twin, &second).code, Code::Conflict);
     assert!(world.evidence().is_empty(), "both ends hold the key: it proves nothing to others");
     assert_eq!(world.cases().len(), 1);
@@ -192,7 +195,9 @@ fn what_fails_after_the_number_uses_it_up_and_both_sides_go_on_from_the_next() {
     world.hand(&zero).unwrap();
     alice.wallet.next += 1;
     let own = forge(&alice, |request| request.payee = key(ALICE).id());
-    world.hand(&own).unwrap();
+    let answer = Frame::read(&world.hand(&own).unwrap(), FrameKind::Answer).unwrap();
+    let answer: TransferAnswer = answer.open(HERE, alice.id(), &alice.wallet.key).unwrap();
+    assert!(matches!(answer.result, TransferResult::Refused(why) if why.code == Code::Unknown));
     alice.wallet.next += 1;
     for time in [world.now.after(SKEW).after(Span::from_millis(1)), world.now.before(REQUEST_HORIZON)] {
         let untimely = forge(&alice, |request| request.time = time);
@@ -335,4 +340,26 @@ fn a_payer_that_forgets_a_receipt_it_has_acknowledged_is_found_out() {
     carol.wallet.log = before;
     let frame = carol.ask(world.now, DAVE, 5, 4);
     assert_eq!(world.refused(&mut carol, &frame).code, Code::Log);
+}
+
+#[test]
+fn payer_believes_no_answer_that_is_not_what_it_asked_even_from_the_bank() {
+    let (mut world, [mut alice, ..]) = World::new();
+    let frame = alice.ask(world.now, CAROL, 100, 1);
+    let good = world.hand(&frame).unwrap();
+    let read = Frame::read(&good, FrameKind::Answer).unwrap();
+    let told: TransferAnswer = read.open(HERE, alice.id(), &alice.wallet.key).unwrap();
+    let TransferResult::Paid(authorised) = &told.result else { panic!("refused") };
+    let lies: [fn(&mut crate::messages::Authorised); 3] =
+        [|lie| lie.amount = micros(99), |lie| lie.payee = key(DAVE).id(), |lie| lie.payer = key(DAVE).id()];
+    for lie in lies {
+        let mut changed = authorised.clone();
+        lie(&mut changed);
+        let answer = TransferAnswer { result: TransferResult::Paid(changed), ..told.clone() };
+        let answer = Frame::seal(HERE, FrameKind::Answer, alice.id(), &alice.wallet.key, [3; 24], &answer);
+        let why = alice.hear(&answer).unwrap_err();
+        assert_eq!((why.code, why.money, why.remedy), (Code::Conflict, Money::Unknown, Remedy::Appeal));
+        assert!(alice.wallet.pending().is_some());
+    }
+    alice.hear(&good).unwrap();
 }

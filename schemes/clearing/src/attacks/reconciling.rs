@@ -1,14 +1,18 @@
 //! Comparing books: what is repaired, what is disputed, and who must.
 
-use farthing_core::audit::Direction;
+use farthing_core::audit::{AuditLog, Direction};
 use farthing_core::evidence::{EvidenceKind, Verdict};
 use farthing_core::id::OrderId;
 use farthing_core::refusal::Code;
 use farthing_core::time::Span;
+use farthing_core::wire::Bounded;
 
 use crate::bank::{LogEvent, LogHead, Terms, log_head, log_rows, verify_log};
 use crate::compare::{Extent, Fate, Next};
-use crate::reconciliation::{LINES_MAX, LOG_PAGE_MAX, LogStatement, Problem};
+use crate::frame::{Frame, FrameKind, MessageId};
+use crate::reconciliation::{
+    Agreed, Closing, LINES_MAX, LOG_PAGE_MAX, Lines, LogStatement, Page, PageAnswer, PageVerdict, Problem,
+};
 use crate::testing::{ALICE, CAROL, Customer, DAVE, FUNDED, HERE, World, expected, key, micros};
 use farthing_store::Overlay;
 
@@ -75,7 +79,7 @@ fn both_outcomes_end_with_a_number_that_both_use_next() {
 /// Alice books a payment that never was.
 fn forge_entry(alice: &mut Customer) {
     let line = crate::reconciliation::Line {
-        auth: crate::frame::MessageId([66; 32]),
+        auth: MessageId([66; 32]),
         peer: key(CAROL).id(),
         amount: micros(1),
         order: OrderId([6; 32]),
@@ -90,7 +94,7 @@ fn every_entry_that_differs_is_named_and_the_account_stays_shut_until_the_operat
     for order in 1..5 {
         world.pay_and_deliver(&mut alice, &mut carol, 10, order);
     }
-    let mut log = farthing_core::audit::AuditLog::new(alice.id());
+    let mut log = AuditLog::new(alice.id());
     alice.outgoing[1].amount = micros(1);
     alice.outgoing[3].peer = key(DAVE).id();
     for entry in &alice.outgoing {
@@ -167,6 +171,73 @@ fn receipts_that_come_during_a_comparison_are_booked_once() {
         assert_eq!(carol.receive(world.now, paid, &expected(10, order)).unwrap_err().code, Code::Replay);
     }
     world.pay(&mut carol, ALICE, 60, 7);
+}
+
+#[test]
+fn a_receipt_that_waited_during_a_comparison_is_not_taken_again_after_it() {
+    let (mut world, [mut alice, mut carol, _]) = World::new();
+    let (mut comparison, hello) = carol.wallet.compare(world.now, Extent::SinceAgreed, &mut carol.rng);
+    let challenge = world.hand(&hello).unwrap();
+    let Next::Send(page) = carol.step(&mut comparison, &challenge).unwrap().next else { panic!("no page") };
+    let end = world.hand(&page).unwrap();
+    let late = world.pay(&mut alice, CAROL, 10, 1);
+    let early = world.pay(&mut alice, CAROL, 10, 2);
+    carol.receive(world.now, &early, &expected(10, 2)).unwrap();
+    assert_eq!(carol.step(&mut comparison, &end).unwrap().next, Next::Agreed(None));
+    assert_eq!(carol.receive(world.now, &early, &expected(10, 2)).unwrap_err().code, Code::Replay);
+    carol.receive(world.now, &late, &expected(10, 1)).unwrap();
+    assert_eq!(carol.wallet.log().incoming.n, 2);
+}
+
+/// Alice's comparison up to the page that is due.
+fn due(world: &mut World, alice: &mut Customer) -> (crate::compare::Comparison, MessageId) {
+    world.now = world.now.after(Span::from_millis(1));
+    let (mut comparison, hello) = alice.wallet.compare(world.now, Extent::Whole, &mut alice.rng);
+    let challenge = world.hand(&hello).unwrap();
+    let _page = alice.step(&mut comparison, &challenge).unwrap();
+    (comparison, MessageId::of(&challenge))
+}
+
+#[test]
+fn a_log_that_ends_before_its_last_entry_is_disputed() {
+    let (mut world, [mut alice, ..]) = World::new();
+    world.pay(&mut alice, CAROL, 10, 1);
+    let (_, answers) = due(&mut world, &mut alice);
+    let start = AuditLog::new(alice.id());
+    let page = Page {
+        answers,
+        start: Some(start),
+        outgoing: Bounded::new(alice.outgoing.clone()).unwrap(),
+        incoming: Bounded::empty(),
+        closing: Some(Closing { log: start, pending: None, signed: None }),
+    };
+    let page = Frame::seal(HERE, FrameKind::Page, alice.id(), &alice.wallet.key, [8; 24], &page);
+    let answer = Frame::read(&world.hand(&page).unwrap(), FrameKind::PageAnswer).unwrap();
+    let answer: PageAnswer = answer.open(HERE, alice.id(), &alice.wallet.key).unwrap();
+    let PageVerdict::Disputed(disputed) = answer.verdict else { panic!("agreed") };
+    assert_eq!(disputed.problems.as_slice(), [Problem::Heads]);
+}
+
+#[test]
+fn a_wallet_believes_no_lines_that_do_not_lead_to_the_log_the_bank_names() {
+    let (mut world, [mut alice, ..]) = World::new();
+    let (mut comparison, _) = due(&mut world, &mut alice);
+    let line = crate::reconciliation::Line {
+        auth: MessageId([66; 32]),
+        peer: key(CAROL).id(),
+        amount: micros(FUNDED),
+        order: OrderId([6; 32]),
+    };
+    let mut log = AuditLog::new(alice.id());
+    log.outgoing.n = 1; // The head is not the one that this line gives.
+    let missing = Lines { outgoing: Bounded::new(vec![line]).unwrap(), incoming: Bounded::empty() };
+    let agreed = Agreed { next: 9, epoch: 2, log, balances: Bounded::empty(), outcome: None, missing };
+    let answer = PageAnswer { answers: comparison.sent(), verdict: PageVerdict::Agreed(agreed) };
+    let answer = Frame::seal(HERE, FrameKind::PageAnswer, alice.id(), &alice.wallet.key, [8; 24], &answer);
+    let before = alice.wallet.clone();
+    assert_eq!(alice.step(&mut comparison, &answer).unwrap_err().code, Code::Conflict);
+    assert_eq!(alice.wallet, before);
+    assert_eq!(alice.wallet.standing(), crate::wallet::Standing::MustReconcile);
 }
 
 #[test]
@@ -299,7 +370,7 @@ fn the_bank_files_two_signed_logs_that_differ() {
 fn a_bank_that_signs_two_receipts_for_one_authorisation_is_convicted() {
     let (world, [alice, ..]) = World::new();
     let receipt = crate::messages::BankReceipt {
-        auth: crate::frame::MessageId([1; 32]),
+        auth: MessageId([1; 32]),
         payer: alice.id(),
         payee: key(CAROL).id(),
         amount: micros(1),
@@ -307,7 +378,7 @@ fn a_bank_that_signs_two_receipts_for_one_authorisation_is_convicted() {
         time: world.now,
     };
     let other = crate::messages::BankReceipt { amount: micros(2), ..receipt.clone() };
-    let later = crate::messages::BankReceipt { auth: crate::frame::MessageId([2; 32]), ..other.clone() };
+    let later = crate::messages::BankReceipt { auth: MessageId([2; 32]), ..other.clone() };
     let sign = |who: u8, receipt| key(who).sign(HERE, receipt);
     let judge = |a, b| crate::verdict::receipt_fork(HERE, world.bank.bank(), a, b);
     assert_eq!(judge(sign(1, &receipt), sign(1, &other)), Verdict::Guilty(world.bank.bank()));
