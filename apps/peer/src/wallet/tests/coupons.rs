@@ -481,3 +481,29 @@ async fn a_tool_that_runs_again_and_again_gets_all_of_its_cap_and_no_more() {
         wallet = world.reopen(wallet).await;
     }
 }
+
+#[tokio::test]
+async fn units_given_back_in_a_session_that_is_used_up_are_paid_once_across_a_crash() {
+    let world = World::new();
+    let (wallet, shop) = (world.wallet("buyer").await, Shop::new(&world, "shop"));
+    let wish = Wish { at_most: Some(micros(10 * UNIT)), ..shop.wish(10) };
+    let (ours, mut theirs) = shop.open(&world, &wallet, wish).await;
+    let ticket = ours.pay(spend(10, 1)).await.unwrap();
+    let ack = serve(&world, &mut theirs, &ticket, 1, 3).unwrap();
+    ticket.answered(&ack).await.unwrap();
+    drop(ours);
+    let wallet = world.reopen(wallet).await;
+    let look = |wallet: &Wallet| {
+        let wallet = wallet.clone();
+        let (seller, realm) = (shop.order.payee, shop.order.id());
+        async move { wallet.coupon_session(SITE, seller, realm, micros(UNIT), 1).await.unwrap() }
+    };
+    look(&wallet).await.unwrap().pay(spend(7, 2)).await.unwrap();
+    // A crash: nothing more is written.
+    wallet.inner.handle.stop().await;
+    let home = wallet.home().to_owned();
+    drop(wallet);
+    let wallet = world.open_at(&home).await.unwrap();
+    assert!(look(&wallet).await.is_none(), "units that may have been sent are paid again");
+    assert_eq!(figures(&wallet).await.0, 10);
+}
