@@ -126,7 +126,8 @@ impl Paid {
     /// more is paid in time, as far as the caps allow.
     ///
     /// # Errors
-    /// [`PayError::BrokeOff`] where it breaks off, [`PayError::Refused`] where it was free.
+    /// [`PayError::BrokeOff`] where it breaks off, or where the caps allow no more to be paid for it;
+    /// [`PayError::Refused`] where it breaks off and was free.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, PayError> {
         while let Some(body) = &mut self.body {
             let frame = match &mut self.running {

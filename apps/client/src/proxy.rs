@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use farthing_core::refusal::{Fault, Money};
 use farthing_net::http::problem::Problem;
+use futures::TryStreamExt;
 use reqwest::Url;
 
 use crate::client::PayingClient;
@@ -102,7 +103,9 @@ async fn forward(State(shared): State<Arc<Shared>>, request: axum::extract::Requ
             let mut response = Response::new(Body::empty());
             *response.status_mut() = paid.status();
             *response.headers_mut() = headers;
-            *response.body_mut() = Body::from_stream(paid.into_stream());
+            // Its program sees only that it broke off; why, and what was paid, is for its owner.
+            let told = paid.into_stream().inspect_err(|why| tracing::warn!(%why, "an answer is not whole"));
+            *response.body_mut() = Body::from_stream(told);
             response
         }
         Err(why) => problem(&why).into_response(),

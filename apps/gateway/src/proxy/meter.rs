@@ -21,6 +21,8 @@ const ACKS_AT_ONCE: usize = 16;
 pub(crate) struct Meter {
     quote: Quote,
     pub(crate) session: SessionName,
+    /// The answer is a failure, and costs nothing at its end.
+    is_free: bool,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -53,7 +55,7 @@ pub(crate) struct RanOut;
 pub(crate) struct Over;
 
 impl Meter {
-    pub(crate) fn new(quote: Quote, session: SessionName, first: LogEntry) -> Self {
+    pub(crate) fn new(quote: Quote, session: SessionName, first: LogEntry, is_free: bool) -> Self {
         let state = State {
             payments: VecDeque::from([first]),
             done: Vec::new(),
@@ -65,7 +67,7 @@ impl Meter {
             waits: false,
             ended: false,
         };
-        Self { quote, session, state: Mutex::new(state), changed: Notify::new() }
+        Self { quote, session, is_free, state: Mutex::new(state), changed: Notify::new() }
     }
 
     /// What it is charged by.
@@ -147,7 +149,9 @@ impl Meter {
     /// Without this a session could have no more in an answer than its window of open payments.
     pub(crate) fn used_up(&self, settle: impl Fn(LogEntry) -> Option<Ack>) -> Vec<Ack> {
         let mut state = lock(&self.state);
-        while !state.ended && state.payments.len() > 1 {
+        // What may still be given back whole is settled at the end only.
+        let by_and_by = !self.is_free && self.quote.kind != UnitKind::Request;
+        while by_and_by && !state.ended && state.payments.len() > 1 {
             let used = self.used(&state);
             let Some(oldest) = state.payments.front().copied() else { break };
             if used.saturating_sub(state.done_units) < oldest.units {
@@ -233,7 +237,7 @@ mod tests {
             expires: Time::from_millis(0),
             request: [0; 32],
         };
-        Meter::new(quote, SessionName([0; 16]), entry(units, units))
+        Meter::new(quote, SessionName([0; 16]), entry(units, units), false)
     }
 
     fn entry(index: u32, units: u32) -> LogEntry {
@@ -289,5 +293,16 @@ mod tests {
         let rest: Vec<_> = ended.rest.iter().map(|(paid, charged)| (paid.index, *charged)).collect();
         assert_eq!((done, rest), (vec![2, 5], vec![(9, 1)]));
         assert!(meter.used_up(|_| panic!("it has ended")).is_empty());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_settled_before_its_end_that_may_still_be_given_back() {
+        let failed = Meter { is_free: true, ..meter(UnitKind::Byte, 1) };
+        for meter in [failed, meter(UnitKind::Request, 1)] {
+            assert_eq!(meter.take(1), 1);
+            meter.add(entry(2, 1)).unwrap();
+            assert!(meter.used_up(|_| panic!("it is not over")).is_empty());
+            assert_eq!(meter.end(true).rest.iter().map(|(_, charged)| charged).sum::<u32>(), 0);
+        }
     }
 }

@@ -199,7 +199,8 @@ impl Proxy {
 
     fn begin(&self, paid: &Paid, status: StatusCode, headers: &HeaderMap) -> Option<Settlement> {
         let Payment { session, entry, .. } = paid.payment;
-        let meter = Arc::new(Meter::new(paid.quote.clone(), session, entry));
+        let failed = paid.is_free(status);
+        let meter = Arc::new(Meter::new(paid.quote.clone(), session, entry, failed));
         let name = self.streams.begin(&meter)?;
         Some(Settlement {
             book: Arc::clone(&self.book),
@@ -209,7 +210,7 @@ impl Proxy {
             digest: ResponseDigest::new(status.as_u16()),
             status,
             headers: headers.clone(),
-            failed: paid.is_free(status),
+            failed,
             settled: false,
         })
     }

@@ -172,7 +172,7 @@ async fn carry(
     let why = tokio::select! {
         why = both => why,
         why = out_of_time(meter, limits) => why,
-        () = idle(&moved, limits.idle) => Over::Idle,
+        () = idle(&moved, meter, limits.idle) => Over::Idle,
         () = tokio::time::sleep(limits.life) => Over::TooLong,
         () = stopping.cancelled() => Over::Stopped,
     };
@@ -198,12 +198,12 @@ async fn out_of_time(meter: Option<&Meter>, limits: StreamLimits) -> Over {
     }
 }
 
-/// Done when nothing has moved for so long.
-async fn idle(moved: &AtomicU64, patience: Duration) {
+/// Done when nothing has moved for so long, although there was money for it.
+async fn idle(moved: &AtomicU64, meter: Option<&Meter>, patience: Duration) {
     let mut seen = None;
     loop {
         let now = moved.load(Ordering::Relaxed);
-        if seen == Some(now) {
+        if seen == Some(now) && !meter.is_some_and(Meter::waits) {
             return;
         }
         seen = Some(now);
