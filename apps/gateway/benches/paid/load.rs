@@ -129,7 +129,8 @@ pub(crate) fn compare(
     base: &Side,
     mut base_work: impl FnMut() -> Work,
 ) -> Ratio {
-    (ours.run(our_work()), base.run(base_work()));
+    ours.run(our_work());
+    base.run(base_work());
     let (mut rates, mut cpus) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         // The one that goes first changes, so that a drift of the machine favours neither.
