@@ -3,6 +3,7 @@
 //! The bank of deposit and every correspondent between it and the bank drawn on do the same. The
 //! difference is only whom they do it for.
 
+use farthing_core::amount::Amount;
 use farthing_core::hash::{Purpose, hash};
 use farthing_core::id::{AccountId, PeerId, RequestId, timed};
 use farthing_core::refusal::{Code, Refusal, Remedy};
@@ -34,6 +35,23 @@ pub struct Matter {
     pub cheque: Digest,
     /// The chain.
     pub chain: Digest,
+}
+
+/// A cheque under way, for the operator to see.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UnderWay {
+    /// Which.
+    pub matter: Matter,
+    /// For how much.
+    pub amount: Amount,
+    /// The payee here, or the bank that brought it.
+    pub taker: PeerId,
+    /// Who has it now.
+    pub next: PeerId,
+    /// How often that bank was asked.
+    pub tries: u32,
+    /// What it last refused the cheque for, without a signed answer.
+    pub trouble: Option<Refusal>,
 }
 
 /// A request to send to a peer bank, once what it says is durable.
@@ -130,6 +148,26 @@ impl Interbank {
             sending.push(Outgoing { to, id, kind: kind::PRESENT, message, matter: Matter { cheque, chain } });
         }
         Ok(sending)
+    }
+
+    /// Cheques that were passed on and not answered, at most `limit`, those that are asked for next
+    /// first.
+    ///
+    /// # Errors
+    /// [`Halt::Store`].
+    pub fn under_way(&self, cx: &Context<'_>, limit: usize) -> Result<Vec<UnderWay>, Halt> {
+        let rows = cx.tx.scan(OUTBOX, Scan { prefix: &[], after: None, limit })?;
+        let mut found = Vec::with_capacity(rows.len());
+        for (row, _) in rows {
+            let (_, about) = records::due_of(&row)?;
+            let item = records::read::<Item>(&*cx.tx, ITEMS, about)?;
+            let (Some(item), Some((cheque, chain))) = (item, records::item_of(about)) else { continue };
+            let State::Waiting(Waiting { next, tries, trouble, .. }) = item.state else { continue };
+            let amount = item.cheque.peek().map_err(Refusal::from)?.amount;
+            let matter = Matter { cheque, chain };
+            found.push(UnderWay { matter, amount, taker: item.taker.peer(), next, tries, trouble });
+        }
+        Ok(found)
     }
 
     /// One movement of a cheque: each happens at most once for a cheque and chain.

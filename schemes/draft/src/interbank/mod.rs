@@ -54,7 +54,7 @@ use farthing_role::{Context, Halt};
 pub use answer::Progress;
 pub use certify::CASHIER_ENDED_PER_TICK;
 pub use check::CheckedPresentation;
-pub use collect::{Matter, Outgoing, RETRY_FIRST, RETRY_MAX};
+pub use collect::{Matter, Outgoing, RETRY_FIRST, RETRY_MAX, UnderWay};
 pub use payee::{check_certified, endorse};
 pub use peers::{PeerTerms, Position};
 pub use records::TABLES;

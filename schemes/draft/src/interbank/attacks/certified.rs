@@ -1,7 +1,8 @@
-use farthing_core::refusal::Code;
+use farthing_core::refusal::{Code, Fault, Remedy};
 use farthing_core::sign::Verified;
 use farthing_core::time::Span;
 use farthing_ledger::Ledger;
+use farthing_role::Halt;
 use farthing_store::Reader;
 
 use super::super::messages::{Cashier, Certify, Fate};
@@ -46,6 +47,22 @@ fn a_certified_cheque_clears_whatever_its_payor_spends_afterwards() {
     town.run();
     assert_eq!(fate(town.present(1, key(CAROL).id(), &presented).unwrap()), Fate::Cleared);
     assert_eq!((town.balance(0, ALICE), town.balance(1, CAROL)), (0, i128::from(FUNDS)));
+}
+
+#[test]
+fn a_bank_that_cannot_pay_what_it_certified_says_so_as_its_own_trouble_and_bounces_nothing() {
+    let mut town = Town::new(2);
+    let cheque = town.cheque(ALICE, 300);
+    let said = certify(&mut town, ALICE, &cheque).unwrap();
+    // Somebody at the bank gave the hold back.
+    town.act(0, |_, cx| Ok(Ledger(&mut *cx.tx).release(said.hold, cx.now)?)).unwrap();
+    town.deposit(&cheque);
+    let sent = town.send_due(1).remove(0);
+    match town.carry(1, &sent) {
+        Err(Halt::Refused(why)) => assert_eq!((why.fault, why.remedy), (Fault::Us, Remedy::Again)),
+        answered => panic!("{answered:?}"),
+    }
+    assert_eq!(town.provisional(1, key(CAROL).id()), 300);
 }
 
 #[test]

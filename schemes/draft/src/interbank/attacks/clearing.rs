@@ -113,6 +113,16 @@ fn t2_a_thief_cannot_deposit_a_cheque_that_names_another_payee() {
 }
 
 #[test]
+fn t2_a_bank_takes_no_cheque_that_is_endorsed_to_another() {
+    let mut town = Town::new(2);
+    town.enrol(0, CAROL, 0);
+    let cheque = town.cheque(ALICE, 300);
+    let elsewhere = town.endorsed(&cheque, 1);
+    assert_eq!(code(town.present(0, key(CAROL).id(), &elsewhere)), Code::NotPayee);
+    assert_eq!((town.balance(0, ALICE), town.balance(0, CAROL)), (i128::from(FUNDS), 0));
+}
+
+#[test]
 fn t3_a_bank_refuses_a_cheque_whose_amount_was_edited() {
     let mut town = Town::new(2);
     let cheque = town.cheque(ALICE, 300);

@@ -60,10 +60,14 @@ fn a_bank_that_is_down_for_days_is_asked_at_growing_intervals_and_never_given_up
         town.now = town.now.after(RETRY_FIRST);
     }
     assert!((20..40).contains(&tries), "{tries}");
+    let under_way = town.act(1, |bank, cx| bank.cheques.under_way(cx, 9)).unwrap();
+    assert_eq!((under_way.len(), under_way[0].tries, under_way[0].amount), (1, tries, micros(300)));
+    assert_eq!(under_way[0].trouble.as_ref().unwrap().code, Code::Rate);
     assert!(RETRY_FIRST < RETRY_MAX);
     assert_eq!(town.provisional(1, key(CAROL).id()), 300);
     town.run();
     assert_eq!(fate(town.present(1, key(CAROL).id(), &presented).unwrap()), Fate::Cleared);
+    assert!(town.act(1, |bank, cx| bank.cheques.under_way(cx, 9)).unwrap().is_empty());
 }
 
 #[test]

@@ -131,21 +131,30 @@ fn a_correspondent_cannot_keep_the_money_by_saying_bounced() {
     let (sent, honest) = by_way_of_a_correspondent(&mut town);
     let bank = retold(&honest, |said| said.fate = Fate::Bounced(Code::Funds));
     assert_eq!(code(tell(&mut town, 2, &sent, Final { bank, ..honest.clone() })), Code::Conflict);
-    // Nor by showing the answer to another presentation of the cheque, which did bounce.
-    let second = town.endorsed(&cheque_of(&sent), 1);
-    town.enrol(1, CAROL, 0);
-    town.present(1, key(CAROL).id(), &second).unwrap();
-    town.run_only(1);
-    let bounced = end(town.present(1, key(CAROL).id(), &second).unwrap());
+    assert_eq!(tell(&mut town, 2, &sent, honest).unwrap(), Progress::Done(Fate::Cleared));
+}
+
+#[test]
+fn a_correspondent_cannot_pass_off_the_fate_of_another_presentation() {
+    let mut town = Town::new(3);
+    let (sent, honest) = by_way_of_a_correspondent(&mut town);
+    // Carol deposits once more by another endorsement, which bounces as it must.
+    let presented: Presentation = farthing_core::wire::decode(&sent.message).unwrap();
+    let cheque = presented.cheque.verify(network(0)).unwrap();
+    town.now = town.now.after(Span::from_millis(1));
+    let second = town.endorsed(&cheque, 2);
+    town.present(2, key(CAROL).id(), &second).unwrap();
+    let again = town.send_due(2).pop().unwrap();
+    assert_ne!(again.matter, sent.matter);
+    town.carry(2, &again).unwrap();
+    let on = town.send_due(1).pop().unwrap();
+    town.carry(1, &on).unwrap();
+    let brought: Presentation = farthing_core::wire::decode(&again.message).unwrap();
+    let bounced = end(town.present(1, bank_key(2).id(), &brought).unwrap());
     assert_eq!(bounced.drawee.peek().unwrap().fate, Fate::Bounced(Code::Spent));
     let bank = retold(&honest, |said| said.fate = Fate::Bounced(Code::Spent));
     assert_eq!(code(tell(&mut town, 2, &sent, Final { bank, ..bounced })), Code::Certificate);
     assert_eq!(tell(&mut town, 2, &sent, honest).unwrap(), Progress::Done(Fate::Cleared));
-}
-
-fn cheque_of(sent: &Outgoing) -> farthing_core::sign::Verified<crate::messages::Draft> {
-    let presented: Presentation = farthing_core::wire::decode(&sent.message).unwrap();
-    presented.cheque.verify(network(0)).unwrap()
 }
 
 #[test]
