@@ -37,7 +37,7 @@ pub enum BadBehind {
 /// The same, ready to be asked.
 #[derive(Debug)]
 pub(crate) enum Source {
-    Service(Upstream),
+    Service(Box<Upstream>),
     Folder(Folder),
     Nothing,
 }
@@ -46,7 +46,7 @@ impl Source {
     /// Looks whether it can be asked; a service is waited for so long.
     pub(crate) fn open(behind: &Behind, patience: Duration) -> Result<Self, BadBehind> {
         Ok(match behind {
-            Behind::Service(address) => Self::Service(Upstream::new(address, patience)?),
+            Behind::Service(address) => Self::Service(Box::new(Upstream::new(address, patience)?)),
             Behind::Folder(path) => Self::Folder(Folder::open(path)?),
             Behind::Nothing => Self::Nothing,
         })
