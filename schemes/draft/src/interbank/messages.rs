@@ -228,6 +228,14 @@ pub struct PageRequest {
     pub after: Option<Digest>,
 }
 
+/// Payor or payee to the bank drawn on: what became of this cheque? Answered by [`Final`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Inquiry {
+    /// Which.
+    #[n(0)]
+    pub cheque: Digest,
+}
+
 /// The bank's numbering of requests about cheques.
 pub mod kind {
     /// [`Presentation`](super::Presentation): a deposit, a forwarding or an inquiry.
@@ -238,4 +246,6 @@ pub mod kind {
     pub const CASHIER: u16 = 0x04a2;
     /// [`PageRequest`](super::PageRequest).
     pub const PAGE: u16 = 0x04a3;
+    /// [`Inquiry`](super::Inquiry).
+    pub const INQUIRE: u16 = 0x04a4;
 }

@@ -5,7 +5,7 @@ use farthing_core::id::{AccountId, NetworkId, PeerId};
 use farthing_core::refusal::{Code, Refusal, Remedy};
 use farthing_core::wire;
 use farthing_ledger::{Account, AccountKind, Ledger, StoreFault};
-use farthing_role::{Context, Halt};
+use farthing_role::{Context, Halt, Records};
 
 use super::Interbank;
 use super::records::{self, PEERS, PeerRecord, ROUTES, RouteRecord};
@@ -54,6 +54,29 @@ impl Interbank {
         let record = PeerRecord { network: terms.network, limit: terms.limit, open_day };
         cx.tx.put(PEERS, &key, wire::encode(&record));
         Ok(())
+    }
+
+    /// Closes the accounts with a peer bank: nothing is taken from it or sent to it any more, until it
+    /// is opened again. Operator's work.
+    ///
+    /// # Errors
+    /// [`Halt`]: no such accounts, or something is owed or under way between the two.
+    pub fn close_peer(&self, cx: &mut Context<'_>, bank: PeerId, currency: Currency) -> Result<(), Halt> {
+        let Position { owed, collecting, .. } = self.position(cx, bank, currency)?;
+        if owed != 0 || collecting != 0 {
+            let why = "something is owed or under way between the two banks: settle it first";
+            return Err(Refusal::new(Code::State, why).remedy(Remedy::Stop).into());
+        }
+        cx.tx.delete(PEERS, &records::pair_key(bank, currency));
+        Ok(())
+    }
+
+    /// Whether accounts were opened with a bank.
+    ///
+    /// # Errors
+    /// [`StoreFault`].
+    pub fn is_peer(&self, tx: &dyn Records, bank: PeerId, currency: Currency) -> Result<bool, StoreFault> {
+        Ok(tx.get(PEERS, &records::pair_key(bank, currency))?.is_some())
     }
 
     /// Has cheques on `bank`, with which there are no accounts, collected by a peer bank. Operator's

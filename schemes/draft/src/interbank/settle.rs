@@ -11,7 +11,7 @@ use farthing_core::sign::{Signed, Verified};
 use farthing_core::time::{SKEW, Span, Time};
 use farthing_core::wire::{self, Bounded};
 use farthing_ledger::{Ledger, Transfer};
-use farthing_role::{Context, Halt, Scan};
+use farthing_role::{Context, Halt, Records, Scan};
 
 use super::messages::{Digest, LINES_MAX, Line, Outcome, Page};
 use super::records::{
@@ -176,6 +176,24 @@ impl Interbank {
             found.discrepancies.push(Discrepancy::Total { stated: body.total, signed });
         }
         Ok(found)
+    }
+
+    /// The pages of a peer's statement of a day that arrived, in order, at most `limit`; each can be
+    /// compared again.
+    ///
+    /// # Errors
+    /// [`StoreFault`](farthing_ledger::StoreFault).
+    pub fn pages_of(
+        &self,
+        tx: &dyn Records,
+        from: PeerId,
+        currency: Currency,
+        day: u64,
+        limit: usize,
+    ) -> Result<Vec<Signed<Page>>, farthing_ledger::StoreFault> {
+        let prefix = records::day_key(from, currency, day);
+        let rows = tx.scan(PAGES, Scan { prefix: &prefix, after: None, limit })?;
+        rows.iter().map(|(_, page)| records::decode::<PageRecord>(PAGES, page)).collect()
     }
 
     /// What both banks paid each other on a day: ours, theirs.

@@ -329,13 +329,6 @@ impl Town {
         Overlay::new(&self.banks[at].store).scan(OUTBOX, waiting).unwrap().is_empty()
     }
 
-    /// Carries what one bank has to say now.
-    pub(crate) fn run_only(&mut self, at: usize) {
-        for sent in self.send_due(at) {
-            self.carry(at, &sent).unwrap();
-        }
-    }
-
     /// What a customer has.
     pub(crate) fn balance(&self, at: usize, peer: u8) -> i128 {
         self.balance_of(at, self.account(at, peer))

@@ -79,6 +79,9 @@ fn a_bank_that_bounces_what_it_certified_is_convicted() {
     let lie = said(&honest, |said| said.fate = Fate::Bounced(Code::Funds));
     assert_eq!(judge(&lie, Some(certification.clone())), Verdict::Guilty(bank_key(0).id()));
     assert_eq!(judge(&lie, None), Verdict::Insufficient);
+    // Presented by a second way, a certified cheque bounces as any other.
+    let second = said(&honest, |said| said.fate = Fate::Bounced(Code::Spent));
+    assert_eq!(judge(&second, Some(certification.clone())), Verdict::Insufficient);
     assert_eq!(judge(&honest, Some(certification.clone())), Verdict::Insufficient);
     let early = said(&honest, |said| said.fate = Fate::Bounced(Code::Expired));
     assert_eq!(judge(&early, None), Verdict::Guilty(bank_key(0).id()));

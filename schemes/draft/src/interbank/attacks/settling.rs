@@ -6,8 +6,9 @@ use farthing_core::time::Span;
 use farthing_core::wire::Bounded;
 use farthing_role::Halt;
 
-use super::super::messages::{Answer, Digest, Line, Page};
+use super::super::messages::{Answer, Digest, Line, Outcome, Page};
 use super::super::testing::*;
+use super::super::verdict::outcome_denied;
 use super::super::{Comparison, Discrepancy, Movement, day_of};
 
 pub(super) fn movement(town: &Town, at: usize, with: usize, amount: u64, paid: bool) -> Movement {
@@ -130,6 +131,11 @@ fn a_bank_that_states_less_than_it_signed_or_a_false_total_is_found_out() {
     assert_eq!(found.discrepancies, [Discrepancy::Total { stated: micros(1), signed: micros(900) }]);
 }
 
+/// What bank 0 said of a cheque that cleared.
+fn signed_outcome(town: &mut Town, cheque: Digest) -> Signed<Outcome> {
+    town.act(0, |bank, cx| bank.cheques.inquire(cx, key(CAROL).id(), cheque)).unwrap().drawee
+}
+
 #[test]
 fn pages_cover_each_cheque_once_and_the_end_of_one_page_hides_none() {
     let mut town = Town::new(2);
@@ -148,6 +154,11 @@ fn pages_cover_each_cheque_once_and_the_end_of_one_page_hides_none() {
     let hiding = altered(&bank_key(0), network(0), &second, |page| page.lines = Bounded::empty());
     let found = compare(&mut town, 1, 0, &hiding).unwrap();
     assert_eq!(found.discrepancies.len(), 1);
+    // One page does not convict a bank of what stands on the other.
+    let (third, peer) = (lines[2].cheque, bank_key(0).id());
+    let outcome = signed_outcome(&mut town, third);
+    assert_eq!(outcome_denied(network(0), outcome.clone(), first.clone()), Verdict::Insufficient);
+    assert_eq!(outcome_denied(network(0), outcome, hiding), Verdict::Guilty(peer));
     for line in lines {
         let covering = [&first, &second].iter().filter(|page| page.peek().unwrap().covers(line.cheque)).count();
         assert_eq!(covering, 1);

@@ -129,7 +129,8 @@ proptest! {
                     said.twist(hop, |hop| hop.holder = key(66).id());
                 }
                 let told = end(town.present(0, bank_key(1).id(), &presented).unwrap());
-                said.twist(&told.drawee, |said: &mut Outcome| said.time = said.time.after(Span::from_millis(shift)));
+                said.twist(&told.drawee, |said: &mut Outcome| said.time = said.time.after(Span::from_secs(shift)));
+                said.twist(&told.drawee, |said: &mut Outcome| said.amount = micros(said.amount.as_micros() + 1));
                 town.carry(1, &sent).unwrap();
             }
             let notice = end(town.present(1, key(CAROL).id(), &endorsed).unwrap());
