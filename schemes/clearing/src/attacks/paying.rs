@@ -299,7 +299,7 @@ fn a_payment_costs_six_openings_and_seals_and_no_signature() {
         (1, 3, 1, 1)
     );
     let bytes = [frame.len(), answer.len(), payment.len(), receipt.len()];
-    assert!(bytes.iter().sum::<usize>() <= 1_300, "four messages, {bytes:?} bytes");
+    assert!(bytes.iter().sum::<usize>() <= 1_000, "four messages, {bytes:?} bytes");
 }
 
 #[test]

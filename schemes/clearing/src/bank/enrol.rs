@@ -71,6 +71,37 @@ impl Clearing {
         self.grant(cx, customer, request, &rotate.seal, record.version, false)
     }
 
+    /// Replaces a customer's key on the operator's word: what was sealed under the old one says nothing
+    /// any more, and the customer gets the new one by enrolling again.
+    ///
+    /// # Errors
+    /// [`Halt`]: an unknown customer.
+    pub fn retire(&self, cx: &mut Context<'_>, customer: PeerId) -> Result<(), Halt> {
+        let mut record = records::account(&*cx.tx, customer)?.ok_or_else(unknown)?;
+        record.version = record.version.checked_add(1).ok_or_else(replaced)?;
+        if record.standing == Standing::Active {
+            record.standing = Standing::MustReconcile;
+        }
+        log::append(cx, LogEvent::Key { customer, version: record.version })?;
+        records::put_account(cx, customer, &record);
+        Ok(())
+    }
+
+    /// Has a customer compare books before it pays again, because another copy of its wallet took over.
+    /// Who does not use the clearing is not concerned.
+    ///
+    /// # Errors
+    /// [`Halt::Store`].
+    pub fn pause(&self, cx: &mut Context<'_>, customer: PeerId) -> Result<(), Halt> {
+        let Some(mut record) = records::account(&*cx.tx, customer)? else { return Ok(()) };
+        if record.standing == Standing::Active {
+            record.standing = Standing::MustReconcile;
+            log::append(cx, LogEvent::Stopped { customer, code: Code::Epoch })?;
+            records::put_account(cx, customer, &record);
+        }
+        Ok(())
+    }
+
     /// Lets a customer whose books differed compare them again, once the operator has found out
     /// why. If it was the customer's books that were wrong, it takes over the bank's
     /// ([`Wallet::adopt`](crate::wallet::Wallet::adopt)).
