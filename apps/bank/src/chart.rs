@@ -18,6 +18,8 @@ pub const REASON_FUND: Reason = Reason(0x0001);
 pub const REASON_PAYOUT: Reason = Reason(0x0002);
 /// Into the deposit.
 pub const REASON_DEPOSIT: Reason = Reason(0x0003);
+/// The bank's own money for credit lines, brought in or taken out by its owner.
+pub const REASON_CAPITAL: Reason = Reason(0x0006);
 /// Out of the deposit.
 pub const REASON_WITHDRAW: Reason = Reason(0x0004);
 
@@ -37,6 +39,10 @@ pub(crate) const PENDING: Table = Table("bank_pending");
 pub(crate) const PLAY: Table = Table("bank_play");
 /// Until when each customer's deposit is bound.
 pub(crate) const BOUND: Table = Table("bank_bound");
+/// Which copy of each customer's wallet may spend.
+pub(crate) const COPIES: Table = Table("bank_copies");
+/// Peer banks by key: where they are reached, and how far their statements were compared.
+pub(crate) const BANKS: Table = Table("bank_peers");
 /// Signed liability reports, by time.
 pub(crate) const REPORTS: Table = Table("bank_reports");
 

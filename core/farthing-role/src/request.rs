@@ -29,6 +29,10 @@ pub struct RequestBody {
     /// The canonical bytes of the message.
     #[cbor(n(3), with = "minicbor::bytes")]
     pub message: Vec<u8>,
+    /// Which copy of the sender's wallet asks, as the receiver numbers them; nothing is copy 0. It is
+    /// no part of what tells a repeat from a contradiction.
+    #[n(4)]
+    pub epoch: Option<u64>,
 }
 
 impl Statement for RequestBody {
@@ -49,6 +53,8 @@ pub struct Request {
     /// The canonical bytes of the signed [`RequestBody`], for evidence; empty where the sender was
     /// known by other means.
     pub proof: Vec<u8>,
+    /// Which copy of the sender's wallet asks: [`RequestBody::epoch`], 0 for none.
+    pub epoch: u64,
 }
 
 impl Request {
@@ -56,17 +62,18 @@ impl Request {
     #[must_use]
     pub fn signed(request: Verified<RequestBody>) -> Self {
         let proof = farthing_core::wire::encode(request.signed());
-        let RequestBody { id, kind, message, .. } = request.body().clone();
-        Self { sender: request.signer(), id, kind, message, proof }
+        let RequestBody { id, kind, message, epoch, .. } = request.body().clone();
+        Self { sender: request.signer(), id, kind, message, proof, epoch: epoch.unwrap_or_default() }
     }
 
     /// A request from within the same process, or from a sender known by its session.
     #[must_use]
     pub const fn unsigned(sender: PeerId, id: RequestId, kind: u16, message: Vec<u8>) -> Self {
-        Self { sender, id, kind, message, proof: Vec::new() }
+        Self { sender, id, kind, message, proof: Vec::new(), epoch: 0 }
     }
 
-    /// What tells a repeat from a contradiction: the hash of everything but the signature.
+    /// What tells a repeat from a contradiction: the hash of everything but the signature
+    /// and the epoch: a copy that was confirmed anew repeats its request and gets its reply.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         hash(Purpose::Request, &[&self.sender.0, &self.id.0, &self.kind.to_be_bytes(), &self.message])

@@ -112,6 +112,21 @@ impl Buyer<'_> {
         invoice: Signed<Clear>,
         rng: &mut dyn CryptoRng,
     ) -> Result<(Pending, Purchase), Refusal> {
+        self.on_invoice_as(now, asked, invoice, None, rng)
+    }
+
+    /// The same for a wallet whose copies the bank numbers: the slip says which one signs.
+    ///
+    /// # Errors
+    /// A [`Refusal`]; nothing was signed.
+    pub fn on_invoice_as(
+        &self,
+        now: Time,
+        asked: Asked,
+        invoice: Signed<Clear>,
+        epoch: Option<u64>,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<(Pending, Purchase), Refusal> {
         let Asked { common: parts, pebbles } = asked;
         let Scope::Payee(seller) = parts.header.scope else {
             return Err(Refusal::new(Code::NotPayee, "the chain names no seller"));
@@ -134,7 +149,7 @@ impl Buyer<'_> {
                 "the invoice is not for what was asked: another price, offer or chain",
             ));
         }
-        let slip = Slip { header: common.header.clone(), common: said.common, blind: parts.blind };
+        let slip = Slip { header: common.header.clone(), common: said.common, blind: parts.blind, epoch };
         let slip = self.account.sign(self.network, &slip);
         let bad_key = |why: farthing_core::seal::Unsealed| Refusal::new(Code::Decrypt, why.to_string());
         let slip = seal(self.network, &self.bank_seal, &slip, &mut *rng).map_err(bad_key)?;

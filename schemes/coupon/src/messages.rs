@@ -147,6 +147,9 @@ pub struct Slip {
     /// `R_B`. `BAN` is the key that signed.
     #[n(2)]
     pub blind: Secret,
+    /// Which copy of the account's wallet signs, as the bank numbers them; nothing is copy 0.
+    #[n(3)]
+    pub epoch: Option<u64>,
 }
 
 impl Statement for Slip {

@@ -104,6 +104,12 @@ impl Drafts {
         self.chart.network
     }
 
+    /// What it insists on and vouches for.
+    #[must_use]
+    pub const fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
     /// Its accounts.
     #[must_use]
     pub const fn chart(&self) -> &Chart {

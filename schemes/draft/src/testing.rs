@@ -231,7 +231,7 @@ impl World {
 
     pub(crate) fn request(&mut self, sender: u8, kind: u16, message: Vec<u8>) -> Signed<RequestBody> {
         let (id, to) = (self.request_id(), self.bank.bank());
-        key(sender).sign(HERE, &RequestBody { id, to, kind, message })
+        key(sender).sign(HERE, &RequestBody { id, to, kind, message, epoch: None })
     }
 
     /// Deposits through the front door: signed, and sealed to the bank.

@@ -75,7 +75,6 @@ impl BankClient {
             return Err(unsigned(read_problem(answer).await.map_err(lost)?));
         }
         let body = read_bounded(answer, MESSAGE_MAX).await.map_err(lost)?;
-        let forged = || AskError::Unknown("the answer is not the bank's, or not to this question".into());
         let signed: Signed<Answer> = wire::decode(&body).map_err(|_| forged())?;
         let answer = signed.verify_by(self.network(), self.bank()).map_err(|_| forged())?;
         if answer.body().request != digest {
@@ -92,7 +91,7 @@ impl BankClient {
         if message.len() > REQUEST_MESSAGE_MAX {
             return Err(AskError::NotSent(format!("the request is longer than {REQUEST_MESSAGE_MAX} bytes")));
         }
-        let body = RequestBody { id, to: self.bank(), kind, message };
+        let body = RequestBody { id, to: self.bank(), kind, message, epoch: self.epoch };
         let signed = key.sign(self.network(), &body);
         let sealed = seal(self.network(), &self.info.body().seal, &signed, &mut dice()?);
         Ok(wire::encode(&sealed.map_err(|why| AskError::NotSent(why.to_string()))?))
@@ -116,13 +115,18 @@ impl BankClient {
     }
 }
 
+/// An answer that somebody else made up, or that belongs elsewhere.
+pub(super) fn forged() -> AskError {
+    AskError::Unknown("the answer is not the bank's, or not to this question".into())
+}
+
 /// The bank signed an answer that makes no sense.
 pub(super) fn unreadable() -> AskError {
     AskError::Unknown("the bank's reply cannot be read; is this program older than the bank?".into())
 }
 
 /// A refusal from before the bank knew who asks.
-fn unsigned(problem: Problem) -> AskError {
+pub(super) fn unsigned(problem: Problem) -> AskError {
     if problem.money == Money::Unknown {
         return AskError::Unknown(problem.detail);
     }

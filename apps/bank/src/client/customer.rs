@@ -4,13 +4,13 @@ use farthing_core::amount::Amount;
 use farthing_core::cert::{Certificate, RoleName};
 use farthing_core::id::RequestId;
 use farthing_core::seal::SealPublic;
-use farthing_core::sign::{SecretKey, Signed, Verified};
+use farthing_core::sign::{SecretKey, Verified};
 
 use super::ask::unreadable;
 use super::{AskError, BankClient};
 use crate::messages::{
-    AccountOpened, Balances, Cases, Certify, DESTINATION_MAX, Deposit, Fund, NOTE_MAX, OpenAccount, Payout, Progress,
-    Statement, StatementOf, Text, kind,
+    AccountOpened, Balances, Cases, Certify, DESTINATION_MAX, Deposit, Fund, NOTE_MAX, OpenAccount, Payout, Presence,
+    Progress, Statement, StatementOf, TakeOver, Text, kind,
 };
 
 #[allow(clippy::missing_errors_doc, reason = "each fails with AskError, as ask does")]
@@ -25,6 +25,12 @@ impl BankClient {
         self.call(key, id, kind::OPEN_ACCOUNT, &OpenAccount { seal }).await
     }
 
+    /// Has this copy of the wallet be the one that spends, and learns its epoch; any other copy is
+    /// refused from now on. To be used with [`with_epoch`](Self::with_epoch).
+    pub async fn take_over(&self, key: &SecretKey, id: RequestId, copy: [u8; 32]) -> Result<Presence, AskError> {
+        self.call(key, id, kind::TAKE_OVER, &TakeOver { copy }).await
+    }
+
     /// Gets a certificate, signed by the bank's certifying key.
     pub async fn certify(
         &self,
@@ -33,8 +39,7 @@ impl BankClient {
         role: RoleName,
         log_head: [u8; 32],
     ) -> Result<Verified<Certificate>, AskError> {
-        let signed: Signed<Certificate> = self.call(key, id, kind::CERTIFY, &Certify { role, log_head }).await?;
-        signed.verify_by(self.network(), self.info().body().authority).map_err(|_| unreadable())
+        self.authority_said(self.call(key, id, kind::CERTIFY, &Certify { role, log_head }).await?)
     }
 
     /// How the sender's account stands, with the transfers after that number or the last ones.

@@ -7,8 +7,12 @@
 
 mod address;
 mod ask;
+mod banks;
+mod cheque;
+mod clearing;
 mod coupon;
 mod customer;
+mod draft;
 mod netpay;
 mod operator;
 
@@ -52,6 +56,7 @@ pub struct BankClient {
     http: reqwest::Client,
     address: BankAddress,
     info: Verified<BankInfo>,
+    epoch: Option<u64>,
 }
 
 impl BankClient {
@@ -64,7 +69,7 @@ impl BankClient {
         let http = http(&address)?;
         let signed = fetch(&http, &address, "/v1/bank").await?;
         let info = believe(&address, signed)?;
-        Ok(Self { http, address, info })
+        Ok(Self { http, address, info, epoch: None })
     }
 
     /// A bank met before, as it described itself then; for starting while it is out of reach.
@@ -74,7 +79,14 @@ impl BankClient {
     pub fn known(address: BankAddress, info: Signed<BankInfo>) -> Result<Self, ConnectError> {
         let http = http(&address)?;
         let info = believe(&address, info)?;
-        Ok(Self { http, address, info })
+        Ok(Self { http, address, info, epoch: None })
+    }
+
+    /// The same for one copy of a wallet: what it asks carries the epoch that the bank has given to
+    /// that copy ([`take_over`](Self::take_over)).
+    #[must_use]
+    pub fn with_epoch(self, epoch: u64) -> Self {
+        Self { epoch: Some(epoch), ..self }
     }
 
     /// Where the bank is.

@@ -17,6 +17,7 @@ use farthing_role::{Context, Halt, Records};
 use super::Facilitator;
 use super::rows::{CONFIRMS, ConfirmRow, ENDS, SESSIONS, SessionRow, timed_key};
 use crate::chart::read;
+use crate::role::require_present;
 
 /// A buyer's Payment, by its hash.
 pub(crate) fn payment_digest(payment: &Payment) -> Digest {
@@ -42,6 +43,9 @@ impl Facilitator {
         let common = committed.request().clear.peek().map_err(Refusal::from)?.common;
         if let Some(before) = Self::confirmed(&*cx.tx, common, payment)? {
             return Ok(before);
+        }
+        if !coupons.was_answered(&*cx.tx, checked)? {
+            require_present(cx, checked.account(), checked.epoch())?;
         }
         let signed = match coupons.authorise(cx, checked)? {
             AuthAnswer::Answered(signed) => signed,

@@ -20,6 +20,8 @@ const PORT: u16 = 7_878;
 const CHAIN_DAYS_MAX: u64 = 365;
 /// Nobody is given longer than this to claim or answer: 30 days.
 const HOURS_MAX: u64 = 30 * 24;
+/// A ticket and a comparison are good for a day at most.
+const SECS_MAX: u64 = 86_400;
 
 /// A bank's configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +50,15 @@ pub struct Config {
     /// Who may be certified as more than a peer.
     #[serde(default)]
     pub roles: Roles,
+    /// The online clearing.
+    #[serde(default)]
+    pub clearing: ClearingTerms,
+    /// Offline drafts.
+    #[serde(default)]
+    pub draft: DraftTerms,
+    /// Cheques between banks.
+    #[serde(default)]
+    pub banks: BanksTerms,
     /// Whether the bank settles for servers that speak stock x402.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facilitator: Option<FacilitatorTerms>,
@@ -64,6 +75,125 @@ pub struct FacilitatorTerms {
     /// listens on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+}
+
+/// What the bank insists on where it clears each payment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClearingTerms {
+    /// The most that one request may move; as much as there is if nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Amount>,
+    /// How long a payee may serve for a ticket, in seconds.
+    pub ticket_secs: u64,
+    /// How long a comparison of books stays good for funding and pay-out while money only comes in, in
+    /// seconds.
+    pub reconciled_secs: u64,
+    /// The file to which the clearing's log is copied row by row; best on a disk of its own. A relative
+    /// path begins in the bank's folder.
+    pub log: PathBuf,
+    /// Raise it to replace all keys that customers share with the bank at once, should the master of
+    /// them have become known: every wallet then enrols again and compares its books.
+    pub key_generation: u64,
+}
+
+impl Default for ClearingTerms {
+    fn default() -> Self {
+        Self {
+            limit: None,
+            ticket_secs: 600,
+            reconciled_secs: 900,
+            log: PathBuf::from("clearing.log"),
+            key_generation: 0,
+        }
+    }
+}
+
+impl ClearingTerms {
+    pub(crate) fn terms(&self, currency: Currency) -> farthing_clearing::bank::Terms {
+        let usual = farthing_clearing::bank::Terms::of(vec![currency]);
+        farthing_clearing::bank::Terms {
+            limit: self.limit.map_or(usual.limit, |limit| limit.as_micros()),
+            ticket_life: Span::from_secs(self.ticket_secs),
+            reconciled_for: Span::from_secs(self.reconciled_secs),
+            ..usual
+        }
+    }
+}
+
+/// What the bank vouches for where drafts are written offline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DraftTerms {
+    /// The most that one draft may be; `limits.per_item` if nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_item: Option<Amount>,
+    /// The most that the certificates of one account may state together; `limits.total` if nothing is
+    /// said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<Amount>,
+    /// How far the bank itself pays for one account that has nothing left; nothing if nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credit: Option<Amount>,
+    /// The bank's own money for all credit lines together; brought in, or taken out as far as it is not
+    /// lent, at the next start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credit_total: Option<Amount>,
+    /// How long certificates to write drafts hold, in hours.
+    pub certificate_hours: u64,
+    /// How long a confirmed draft stays set aside, in hours.
+    pub confirm_hours: u64,
+    /// How long the payee of a stopped draft has to show that it delivered, in hours.
+    pub answer_hours: u64,
+}
+
+impl Default for DraftTerms {
+    fn default() -> Self {
+        Self {
+            per_item: None,
+            total: None,
+            credit: None,
+            credit_total: None,
+            certificate_hours: 24,
+            confirm_hours: 48,
+            answer_hours: 48,
+        }
+    }
+}
+
+impl DraftTerms {
+    pub(crate) fn terms(&self, limits: &AccountLimits) -> farthing_draft::bank::Terms {
+        let certified =
+            Limits { per_item: self.per_item.unwrap_or(limits.per_item), total: self.total.unwrap_or(limits.total) };
+        let usual = farthing_draft::bank::Terms::new(certified);
+        farthing_draft::bank::Terms {
+            certificate_life: Span::from_hours(self.certificate_hours),
+            credit: self.credit.unwrap_or(usual.credit),
+            confirm_time: Span::from_hours(self.confirm_hours),
+            answer_time: Span::from_hours(self.answer_hours),
+            ..usual
+        }
+    }
+}
+
+/// What the bank insists on where it deals with other banks. Which ones, operators say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BanksTerms {
+    /// How long after the end of a certified cheque its money stays held, in hours.
+    pub margin_hours: u64,
+}
+
+impl Default for BanksTerms {
+    fn default() -> Self {
+        Self { margin_hours: 24 }
+    }
+}
+
+impl BanksTerms {
+    pub(crate) const fn terms(&self) -> farthing_draft::interbank::Terms {
+        farthing_draft::interbank::Terms { margin: Span::from_hours(self.margin_hours) }
+    }
 }
 
 /// How money comes in and goes out.
@@ -222,6 +352,9 @@ impl Config {
                 requests_per_second: 200,
             },
             roles: Roles::default(),
+            clearing: ClearingTerms::default(),
+            draft: DraftTerms::default(),
+            banks: BanksTerms::default(),
             facilitator: Some(FacilitatorTerms {
                 coupon: currency.micros(100).unwrap_or_else(|_| currency.zero()),
                 url: None,
@@ -243,10 +376,17 @@ impl Config {
         let name = Text::<NAME_MAX>::new(self.name.as_str()).filter(|name| !name.as_str().is_empty());
         name.ok_or(format!("`name` has 1 to {NAME_MAX} bytes and no hidden characters"))?;
         let terms = &self.terms;
+        let certificate_max = CERTIFICATE_LIFE_MAX.as_millis() / 3_600_000;
         within("terms.chain_days", terms.chain_days, CHAIN_DAYS_MAX)?;
         within("terms.grace_hours", terms.grace_hours, HOURS_MAX)?;
         within("terms.answer_hours", terms.answer_hours, HOURS_MAX)?;
-        within("terms.certificate_hours", terms.certificate_hours, CERTIFICATE_LIFE_MAX.as_millis() / 3_600_000)?;
+        within("terms.certificate_hours", terms.certificate_hours, certificate_max)?;
+        within("clearing.ticket_secs", self.clearing.ticket_secs, SECS_MAX)?;
+        within("clearing.reconciled_secs", self.clearing.reconciled_secs, SECS_MAX)?;
+        within("draft.certificate_hours", self.draft.certificate_hours, certificate_max)?;
+        within("draft.confirm_hours", self.draft.confirm_hours, HOURS_MAX)?;
+        within("draft.answer_hours", self.draft.answer_hours, HOURS_MAX)?;
+        within("banks.margin_hours", self.banks.margin_hours, HOURS_MAX)?;
         within("limits.requests_per_second", self.limits.requests_per_second.into(), u32::MAX as u64 / 2)?;
         let limits = &self.limits;
         let amounts = [
@@ -254,6 +394,11 @@ impl Config {
             ("limits.total", Some(limits.total)),
             ("limits.play_per_day", Some(limits.play_per_day)),
             ("terms.deposit", terms.deposit),
+            ("clearing.limit", self.clearing.limit),
+            ("draft.per_item", self.draft.per_item),
+            ("draft.total", self.draft.total),
+            ("draft.credit", self.draft.credit),
+            ("draft.credit_total", self.draft.credit_total),
             ("facilitator.coupon", self.facilitator.as_ref().map(|terms| terms.coupon)),
         ];
         for (key, amount) in amounts {

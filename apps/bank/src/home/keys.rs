@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
+use farthing_clearing::keys::MasterKey;
 use farthing_core::id::PeerId;
 use farthing_core::seal::SealKey;
 use farthing_core::seed::{KeyPurpose, Seed, Which};
@@ -101,24 +102,25 @@ pub(crate) struct BankKeys {
 }
 
 impl BankKeys {
-    /// Draws fresh keys and writes them down.
-    pub(super) fn make(home: &Path, unlock: &Unlock) -> Result<Self, HomeError> {
+    /// Draws fresh keys and writes them down. `generation` is that of the clearing's keys.
+    pub(super) fn make(home: &Path, unlock: &Unlock, generation: u64) -> Result<Self, HomeError> {
         let authority = Zeroizing::new(random()?);
         let stored = Stored { statement: random()?, seal: random()?, authority: SecretKey::from_seed(&authority).id() };
         write_sealed(&home.join(CA_KEY), &*authority, unlock)?;
         write_sealed(&home.join(BANK_KEY), &Zeroizing::new(wire::encode(&stored)), unlock)?;
-        Ok(Self::from(&stored))
+        Ok(Self::from(&stored, generation))
     }
 
-    pub(super) fn open(home: &Path, unlock: &Unlock) -> Result<Self, HomeError> {
+    pub(super) fn open(home: &Path, unlock: &Unlock, generation: u64) -> Result<Self, HomeError> {
         let path = home.join(BANK_KEY);
         let plain = read_sealed(&path, unlock)?;
         let damaged = |_| HomeError::Key { path, why: VaultError::Damaged };
-        wire::decode::<Stored>(&plain).map(|stored| Self::from(&stored)).map_err(damaged)
+        wire::decode::<Stored>(&plain).map(|stored| Self::from(&stored, generation)).map_err(damaged)
     }
 
-    fn from(stored: &Stored) -> Self {
+    fn from(stored: &Stored, generation: u64) -> Self {
         let seed = Seed::from_entropy(stored.statement);
+        let master = [&b"clearing"[..], &generation.to_be_bytes()].concat();
         let grown = |purpose| seed.derive(purpose, Which::For(b"facilitator"));
         let facilitator = FacilitatorKeys {
             sign: SecretKey::from_seed(grown(KeyPurpose::Identity).expose()),
@@ -130,6 +132,10 @@ impl BankKeys {
             schemes: SchemeKeys {
                 netpay: SecretKey::from_seed(&stored.statement),
                 coupon: SecretKey::from_seed(&stored.statement),
+                clearing: SecretKey::from_seed(&stored.statement),
+                draft: SecretKey::from_seed(&stored.statement),
+                cheque: SecretKey::from_seed(&stored.statement),
+                master: MasterKey::new(seed.derive(KeyPurpose::Session, Which::For(&master))),
                 slips: SealKey::from_seed(&stored.seal),
             },
             seal: SealKey::from_seed(&stored.seal),

@@ -21,7 +21,9 @@ use farthing_core::vault::VaultError;
 
 use crate::messages::network_of;
 
-pub use config::{AccountLimits, Config, FacilitatorTerms, RailName, Roles, Terms, TlsConfig};
+pub use config::{
+    AccountLimits, BanksTerms, ClearingTerms, Config, DraftTerms, FacilitatorTerms, RailName, Roles, Terms, TlsConfig,
+};
 pub use keys::Unlock;
 pub(crate) use keys::{BankKeys, open_authority};
 
@@ -105,7 +107,7 @@ impl BankHome {
         }
         DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(HomeError::io(&path))?;
         private_only(&path)?;
-        let keys = BankKeys::make(&path, unlock)?;
+        let keys = BankKeys::make(&path, unlock, config.clearing.key_generation)?;
         // Last, so that a folder with a configuration is a whole one.
         let text = config.to_toml().map_err(|why| HomeError::Config { path: file.clone(), why })?;
         write_new(&file, text.as_bytes())?;
@@ -120,7 +122,7 @@ impl BankHome {
         let path = path.into();
         let config = Self::config_of(&path)?;
         private_only(&path)?;
-        let keys = BankKeys::open(&path, unlock)?;
+        let keys = BankKeys::open(&path, unlock, config.clearing.key_generation)?;
         Ok(Self { path, config, keys })
     }
 

@@ -26,6 +26,12 @@ pub enum Direction {
     /// Out of the bank.
     #[n(1)]
     Out,
+    /// From another bank, which paid what it owed.
+    #[n(2)]
+    FromBank,
+    /// To another bank, for what was owed to it.
+    #[n(3)]
+    ToBank,
 }
 
 /// Asks what waits for a decision.
@@ -53,7 +59,7 @@ pub struct Pending {
     /// In or out.
     #[n(1)]
     pub direction: Direction,
-    /// Whose account.
+    /// Whose account, or which bank.
     #[n(2)]
     pub customer: PeerId,
     /// How much.

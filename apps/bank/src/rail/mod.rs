@@ -6,8 +6,8 @@ mod play;
 use farthing_core::id::{PeerId, RequestId};
 use farthing_role::{Context, Halt};
 
+pub(crate) use operators::{Desk, decide, lapse, list, settle};
 pub use operators::{OperatorEntry, PENDING_PER_CUSTOMER_MAX, PENDING_SPAN};
-pub(crate) use operators::{decide, lapse, list};
 pub use play::PlayMoney;
 
 use crate::chart::Chart;

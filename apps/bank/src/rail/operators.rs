@@ -4,6 +4,7 @@ use farthing_core::id::{PeerId, RequestId, TransferId};
 use farthing_core::refusal::{Code, Refusal, Remedy};
 use farthing_core::time::Span;
 use farthing_core::wire::{self, Bounded};
+use farthing_draft::interbank::{Interbank, Movement};
 use farthing_ledger::{HOLD_SPAN_MAX, Hold, Ledger, Transfer};
 use farthing_role::{Context, Halt, Scan};
 use minicbor::{Decode, Encode};
@@ -11,7 +12,8 @@ use minicbor::{Decode, Encode};
 use super::Rail;
 use crate::chart::{COUNTS, Chart, PENDING, REASON_FUND, REASON_PAYOUT, count_up, decode, post, read, transfer_id};
 use crate::messages::{
-    Decide, Decided, Direction, Fund, NOTE_MAX, PENDING_SHOWN_MAX, Payout, Pending, PendingList, Progress, Text,
+    Decide, Decided, Direction, Fund, NOTE_MAX, PENDING_SHOWN_MAX, Payout, Pending, PendingList, Progress, SettlePeer,
+    Text,
 };
 
 /// How long operators have to decide: 14 days. What lapses goes back.
@@ -28,6 +30,15 @@ const _: () = assert!(PENDING_SPAN.as_millis() <= HOLD_SPAN_MAX.as_millis(), "mo
 /// Money moves by the hands of operators.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OperatorEntry;
+
+/// What deciding takes.
+pub(crate) struct Desk<'a> {
+    pub(crate) chart: &'a Chart,
+    /// All operators there are.
+    pub(crate) operators: &'a [PeerId],
+    /// For movements between banks.
+    pub(crate) interbank: &'a Interbank,
+}
 
 /// A movement that waits.
 #[derive(Encode, Decode)]
@@ -95,6 +106,26 @@ fn wait(
     Ok(Progress::Waiting { number, until })
 }
 
+/// Money that moved between two banks outside, as one operator says: another one must say so too.
+pub(crate) fn settle(
+    cx: &mut Context<'_>,
+    operator: PeerId,
+    id: RequestId,
+    ask: &SettlePeer,
+) -> Result<Progress, Halt> {
+    let direction = if ask.paid { Direction::ToBank } else { Direction::FromBank };
+    let transfer = transfer_id(id, "settle", operator);
+    let progress = wait(cx, direction, ask.bank, ask.amount, Text::default(), transfer, None)?;
+    if let Progress::Waiting { number, .. } = progress {
+        let key = number.to_be_bytes();
+        if let Some(mut waiting) = read::<Waiting>(&*cx.tx, PENDING, &key)? {
+            waiting.shown.approved = Some(operator);
+            cx.tx.put(PENDING, &key, wire::encode(&waiting));
+        }
+    }
+    Ok(progress)
+}
+
 /// What waits, after a number.
 pub(crate) fn list(cx: &Context<'_>, after: u64) -> Result<PendingList, Halt> {
     let after = after.to_be_bytes();
@@ -104,14 +135,13 @@ pub(crate) fn list(cx: &Context<'_>, after: u64) -> Result<PendingList, Halt> {
     Ok(PendingList { items: Bounded::new(shown).unwrap_or_else(Bounded::empty) })
 }
 
-/// An operator decides. Whoever asks is known to be one; `operators` are all there are.
+/// An operator decides. Whoever asks is known to be one. Says whose account it was about.
 pub(crate) fn decide(
     cx: &mut Context<'_>,
-    chart: &Chart,
-    operators: &[PeerId],
+    desk: &Desk<'_>,
     operator: PeerId,
     ask: &Decide,
-) -> Result<Decided, Halt> {
+) -> Result<(Decided, PeerId), Halt> {
     let key = ask.number.to_be_bytes();
     let waiting: Option<Waiting> = read(&*cx.tx, PENDING, &key)?;
     let unknown = || Refusal::new(Code::Unknown, "nothing waits under this number: it may have been decided");
@@ -119,7 +149,8 @@ pub(crate) fn decide(
     if cx.now >= waiting.shown.until {
         return Err(Refusal::new(Code::Expired, "this has lapsed undecided").remedy(Remedy::Stop).into());
     }
-    if operator == waiting.shown.customer {
+    let customer = waiting.shown.customer;
+    if operator == customer {
         return Err(Refusal::new(Code::Policy, "nobody decides on a request of its own").remedy(Remedy::Stop).into());
     }
     if !ask.approve {
@@ -128,14 +159,14 @@ pub(crate) fn decide(
             Ledger(&mut *cx.tx).release(hold, now)?;
         }
         forget(cx, &waiting.shown)?;
-        return Ok(Decided::Rejected);
+        return Ok((Decided::Rejected, customer));
     }
     match waiting.shown.approved {
         // Whoever is no operator any more has no say any more.
-        Some(first) if first != operator && operators.contains(&first) => {
-            carry_out(cx, chart, &waiting)?;
+        Some(first) if first != operator && desk.operators.contains(&first) => {
+            carry_out(cx, desk, &waiting)?;
             forget(cx, &waiting.shown)?;
-            Ok(Decided::CarriedOut)
+            Ok((Decided::CarriedOut, customer))
         }
         Some(first) if first == operator => {
             let why = "you have approved this already: another operator must approve it too";
@@ -144,20 +175,25 @@ pub(crate) fn decide(
         _ => {
             waiting.shown.approved = Some(operator);
             cx.tx.put(PENDING, &key, wire::encode(&waiting));
-            Ok(Decided::OneOfTwo)
+            Ok((Decided::OneOfTwo, customer))
         }
     }
 }
 
-fn carry_out(cx: &mut Context<'_>, chart: &Chart, waiting: &Waiting) -> Result<(), Halt> {
+fn carry_out(cx: &mut Context<'_>, desk: &Desk<'_>, waiting: &Waiting) -> Result<(), Halt> {
     let Waiting { shown, hold } = waiting;
-    let (customer, world) = (chart.customer(shown.customer), chart.world());
+    let (customer, world) = (desk.chart.customer(shown.customer), desk.chart.world());
+    let mut reference = [0; 32];
+    reference[24..].copy_from_slice(&shown.number.to_be_bytes());
     let (debit, credit, reason) = match shown.direction {
         Direction::In => (world, customer, REASON_FUND),
         Direction::Out => (customer, world, REASON_PAYOUT),
+        Direction::FromBank | Direction::ToBank => {
+            let paid = shown.direction == Direction::ToBank;
+            let (bank, amount) = (shown.customer, shown.amount);
+            return desk.interbank.pay_off(cx, &Movement { bank, amount, paid, reference, outside: world });
+        }
     };
-    let mut reference = [0; 32];
-    reference[24..].copy_from_slice(&shown.number.to_be_bytes());
     let transfer = Transfer {
         id: shown.transfer,
         debit,

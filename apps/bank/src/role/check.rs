@@ -4,17 +4,21 @@ use farthing_core::id::{PeerId, RequestId};
 use farthing_core::refusal::{Code, Refusal};
 use farthing_coupon::bank::ClearRequest;
 use farthing_coupon::messages::kind as coupon;
+use farthing_draft::bank::DepositRequest;
+use farthing_draft::interbank::messages::kind as cheque;
+use farthing_draft::messages::kind as draft;
 use farthing_netpay::bank::ClaimRequest;
 use farthing_netpay::messages::kind as netpay;
 use farthing_role::{Halt, Records, Request};
 
 use super::ask::{self, Ask};
+use super::drafts::{ChequeAsk, DraftAsk};
 use super::{BankRole, Checked};
 use crate::chart::{CUSTOMERS, no_account};
 
 /// Requests of one kind on their way through a check of many, each with its place in the row.
 struct Gathered<R> {
-    places: Vec<(usize, RequestId)>,
+    places: Vec<(usize, RequestId, u64)>,
     requests: Vec<R>,
 }
 
@@ -23,8 +27,8 @@ impl<R> Gathered<R> {
         Self { places: Vec::new(), requests: Vec::new() }
     }
 
-    fn add(&mut self, place: usize, id: RequestId, request: R) {
-        self.places.push((place, id));
+    fn add(&mut self, place: usize, (id, epoch): (RequestId, u64), request: R) {
+        self.places.push((place, id, epoch));
         self.requests.push(request);
     }
 
@@ -38,9 +42,9 @@ impl<R> Gathered<R> {
         if self.requests.is_empty() {
             return;
         }
-        for ((at, id), checked) in self.places.into_iter().zip(check(self.requests)) {
+        for ((at, id, epoch), checked) in self.places.into_iter().zip(check(self.requests)) {
             if let Some(place) = answers.get_mut(at) {
-                *place = Some(checked.map(|checked| Checked { id, ask: ask(checked) }));
+                *place = Some(checked.map(|checked| Checked { id, epoch, ask: ask(checked) }));
             }
         }
     }
@@ -48,18 +52,20 @@ impl<R> Gathered<R> {
 
 impl BankRole {
     pub(super) fn check_all(&self, requests: Vec<Request>, facts: &dyn Records) -> Vec<Result<Checked, Halt>> {
-        let (mut claims, mut clearings) = (Gathered::none(), Gathered::none());
+        let (mut claims, mut clearings, mut deposits) = (Gathered::none(), Gathered::none(), Gathered::none());
         let mut answers: Vec<Option<Result<Checked, Halt>>> = Vec::with_capacity(requests.len());
         for (at, request) in requests.into_iter().enumerate() {
-            let Request { sender, id, kind, .. } = request;
+            let Request { sender, id, kind, epoch, .. } = request;
+            let about = (id, epoch);
             answers.push(match kind {
-                netpay::CLAIM => claim_of(request, facts).map(|claim| claims.add(at, id, claim)).err().map(Err),
-                coupon::CLEAR => clearing_of(request, facts).map(|clear| clearings.add(at, id, clear)).err().map(Err),
-                coupon::AUTHORISE => Some(self.authorise_of(sender, id, &request.message, facts)),
-                _ => {
-                    let checked = ask::read(kind, &request.message).map(|ask| Checked { id, ask });
-                    Some(checked.map_err(Halt::from))
+                netpay::CLAIM => claim_of(request, facts).map(|claim| claims.add(at, about, claim)).err().map(Err),
+                coupon::CLEAR => {
+                    clearing_of(request, facts).map(|clear| clearings.add(at, about, clear)).err().map(Err)
                 }
+                draft::DEPOSIT => {
+                    self.deposit_of(request, facts).map(|items| deposits.add(at, about, items)).err().map(Err)
+                }
+                _ => Some(self.check_one(request, facts).map(|ask| Checked { id, epoch, ask })),
             });
         }
         claims.check(&mut answers, |all| self.netpay.check_claims(all, facts), |claims| Ask::Claim(Box::new(claims)));
@@ -68,21 +74,39 @@ impl BankRole {
             |all| self.coupons.check_clearings(all, facts),
             |some| Ask::Clear(Box::new(some)),
         );
+        deposits.check(
+            &mut answers,
+            |all| self.drafts.check_deposits(all).into_iter().map(Ok).collect(),
+            |some| Ask::Draft(DraftAsk::Deposit(Box::new(some))),
+        );
         let lost = || Err(Refusal::new(Code::State, "the request was not checked").into());
         answers.into_iter().map(|answer| answer.unwrap_or_else(lost)).collect()
     }
 
-    /// Three signatures and a decryption: not for strangers.
-    fn authorise_of(
-        &self,
-        seller: PeerId,
-        id: RequestId,
-        message: &[u8],
-        facts: &dyn Records,
-    ) -> Result<Checked, Halt> {
-        customers_only(seller, facts)?;
-        let checked = self.coupons.check_authorise(seller, ask::message(message)?)?;
-        Ok(Checked { id, ask: Ask::Authorise(Box::new(checked)) })
+    /// What is not checked together with others of its kind. Whatever is dear is not for strangers:
+    /// an authorisation takes three signatures and a decryption, a cheque one for each endorsement.
+    fn check_one(&self, request: Request, facts: &dyn Records) -> Result<Ask, Halt> {
+        let Request { sender, kind, message, proof, .. } = request;
+        Ok(match kind {
+            coupon::AUTHORISE => {
+                customers_only(sender, facts)?;
+                let checked = self.coupons.check_authorise(sender, ask::message(&message)?)?;
+                Ask::Authorise(Box::new(checked))
+            }
+            cheque::PRESENT => {
+                self.cheque_bearers_only(facts, sender)?;
+                let checked = self.interbank.check(sender, ask::message(&message)?)?;
+                Ask::Cheque(ChequeAsk::Present(Box::new(checked)))
+            }
+            draft::LOG_PAGE => Ask::Draft(DraftAsk::Page(Box::new((ask::message(&message)?, proof)))),
+            _ => ask::read(kind, &message)?,
+        })
+    }
+
+    fn deposit_of(&self, request: Request, facts: &dyn Records) -> Result<DepositRequest, Halt> {
+        self.draft_holders_only(facts, request.sender)?;
+        let deposit = ask::message(&request.message)?;
+        Ok(DepositRequest { payee: request.sender, id: request.id, proof: request.proof, deposit })
     }
 }
 

@@ -103,6 +103,7 @@ impl BankRole {
         self.not_suspended(cx, sender)?;
         let (own, deposit) = (self.chart.customer(sender), self.chart.deposit(sender));
         let (debit, credit, reason) = if ask.withdraw {
+            self.books_agree(cx, sender)?;
             self.deposit_is_free(cx, sender)?;
             (deposit, own, REASON_WITHDRAW)
         } else {
@@ -128,6 +129,13 @@ impl BankRole {
         if bound.is_some_and(|until| cx.now < until) {
             let why = "the deposit answers for your chains until nothing can be claimed of them any more: ask again when \
                        the last one has ended";
+            return Err(Refusal::new(Code::NotYet, why).remedy(Remedy::Stop).into());
+        }
+        let drafts = self.drafts.bound_until(cx, sender)?;
+        let (debts, credit) = self.drafts.owed(cx, sender)?;
+        if cx.now < drafts || !debts.is_zero() || !credit.is_zero() {
+            let why = "the deposit answers for your drafts until none can be deposited any more, and for what you owe: \
+                       ask again when the last certificate has ended for a month and nothing is owed";
             return Err(Refusal::new(Code::NotYet, why).remedy(Remedy::Stop).into());
         }
         let cases = NetPay::cases_of(&*cx.tx, sender)?;

@@ -1,13 +1,19 @@
 //! The bank as a role: what it does with each request, once it knows who asks.
 
 mod ask;
+mod banks;
 mod check;
+mod clearing;
+mod copies;
 mod customers;
+mod drafts;
 mod office;
 mod recorder;
 
 use std::sync::Arc;
 
+use farthing_clearing::bank::Clearing;
+use farthing_clearing::keys::MasterKey;
 use farthing_core::cert::Limits;
 use farthing_core::id::{PeerId, RequestId};
 use farthing_core::refusal::{Code, Refusal};
@@ -17,6 +23,9 @@ use farthing_core::time::{SKEW, Span, Time};
 use farthing_core::wire;
 use farthing_coupon::bank::Coupons;
 use farthing_coupon::messages::kind as coupon;
+use farthing_draft::bank::Drafts;
+use farthing_draft::interbank::Interbank;
+use farthing_draft::interbank::messages::kind as cheque;
 use farthing_ledger::Ledger;
 use farthing_netpay::bank::NetPay;
 use farthing_netpay::messages::OpenChain;
@@ -25,19 +34,22 @@ use minicbor::{Decode, Encode};
 
 use crate::alarm::Alarm;
 use crate::chart::{
-    BOUND, COUNTS, CUSTOMERS, Chart, LINE_COUNTS, LINES, PENDING, PLAY, REPORTS, SUMS, no_account, read,
+    BANKS, BOUND, COPIES, COUNTS, CUSTOMERS, Chart, LINE_COUNTS, LINES, PENDING, PLAY, REPORTS, SUMS, no_account, read,
 };
 use crate::facilitator::{self, Facilitator};
 use crate::home::{Config, RailName, Roles};
 use crate::messages::kind;
-use crate::rail::{self, OperatorEntry, PlayMoney, Rail};
+use crate::rail::{OperatorEntry, PlayMoney, Rail};
 
 use ask::Ask;
+pub(crate) use banks::{DAY_MARGIN, PeerRow, peers};
+pub(crate) use copies::require_present;
 use recorder::Recorder;
 pub(crate) use recorder::Sums;
 
 /// The tables of the bank itself.
-const OWN_TABLES: [Table; 10] = [CUSTOMERS, COUNTS, LINES, LINE_COUNTS, SUMS, PENDING, PLAY, BOUND, REPORTS, EVIDENCE];
+const OWN_TABLES: [Table; 12] =
+    [CUSTOMERS, COUNTS, LINES, LINE_COUNTS, SUMS, PENDING, PLAY, BOUND, COPIES, BANKS, REPORTS, EVIDENCE];
 
 /// The most holds that end in one tick because their time is over.
 const EXPIRIES_PER_TICK: usize = 256;
@@ -46,7 +58,10 @@ const EXPIRIES_PER_TICK: usize = 256;
 #[must_use]
 pub fn tables() -> Vec<Table> {
     let (netpay, coupon) = (farthing_netpay::bank::TABLES, farthing_coupon::bank::TABLES);
-    let schemes = netpay.iter().chain(&coupon).chain(&facilitator::TABLES);
+    let (clearing, draft) = (farthing_clearing::bank::TABLES, farthing_draft::bank::TABLES);
+    let cheque = farthing_draft::interbank::TABLES;
+    let schemes =
+        netpay.iter().chain(&coupon).chain(&clearing).chain(&draft).chain(&cheque).chain(&facilitator::TABLES);
     OWN_TABLES.iter().chain(schemes).chain(farthing_driver::TABLES).copied().collect()
 }
 
@@ -61,6 +76,11 @@ pub const fn is_question(kind: u16) -> bool {
             | kind::LIST_PENDING
             | kind::LIST_EVIDENCE
             | kind::EVIDENCE_PART
+            | kind::LIST_CASES
+            | kind::REPORT
+            | kind::LIST_PEERS
+            | kind::PEER_DAY
+            | cheque::INQUIRE
             | coupon::INQUIRE
     )
 }
@@ -70,6 +90,9 @@ pub struct BankRole {
     chart: Chart,
     netpay: NetPay,
     coupons: Coupons,
+    clearing: Clearing,
+    drafts: Drafts,
+    interbank: Interbank,
     facilitator: Option<Facilitator>,
     rail: Box<dyn Rail>,
     operators: Vec<PeerId>,
@@ -89,6 +112,14 @@ pub struct SchemeKeys {
     pub netpay: SecretKey,
     /// The same key once more, for coupons.
     pub coupon: SecretKey,
+    /// And for the clearing's grants and receipts.
+    pub clearing: SecretKey,
+    /// And for what is said about drafts.
+    pub draft: SecretKey,
+    /// And for cheques, where it is the bank's name among banks.
+    pub cheque: SecretKey,
+    /// From which the keys grow that customers share with the bank for clearing.
+    pub master: MasterKey,
     /// Opens slips: the key that requests are sealed to.
     pub slips: SealKey,
 }
@@ -96,6 +127,8 @@ pub struct SchemeKeys {
 /// A request that passed the check.
 pub struct Checked {
     id: RequestId,
+    /// Which copy of its sender's wallet asks.
+    epoch: u64,
     ask: Ask,
 }
 
@@ -110,10 +143,14 @@ impl BankRole {
         };
         let terms = config.terms.netpay();
         let aftermath = terms.grace.as_millis() + terms.answer_time.as_millis() + 2 * SKEW.as_millis();
+        let drafts = farthing_draft::bank::Chart { network: chart.network, currency: chart.currency };
         Self {
             chart,
             netpay: NetPay::new(chart.network, key.netpay, terms),
             coupons: Coupons::new(chart.network, key.coupon, key.slips, config.terms.coupon()),
+            clearing: Clearing::new(chart.network, key.clearing, key.master, config.clearing.terms(chart.currency)),
+            drafts: Drafts::new(drafts, key.draft, config.draft.terms(&config.limits)),
+            interbank: Interbank::new(chart.network, key.cheque, config.banks.terms()),
             facilitator: None,
             rail,
             operators: config.operators.clone(),
@@ -182,43 +219,48 @@ impl BankRole {
         Ok(done)
     }
 
-    fn carry_out(&self, cx: &mut Context<'_>, sender: PeerId, id: RequestId, ask: Ask) -> Result<Vec<u8>, Halt> {
+    fn carry_out(
+        &self,
+        cx: &mut Context<'_>,
+        sender: PeerId,
+        about: (RequestId, u64),
+        ask: Ask,
+    ) -> Result<Vec<u8>, Halt> {
+        let (id, epoch) = about;
         match ask {
-            Ask::ListPending(_) | Ask::Decide(_) | Ask::Suspend(_) | Ask::ListEvidence(_) | Ask::EvidencePart(_) => {
-                self.operator_only(sender)?;
-            }
-            Ask::OpenAccount(_) => {}
+            Ask::Office(_) => self.operator_only(sender)?,
+            // Whoever asks about drafts and cheques may be a key of a customer's, or another bank.
+            Ask::OpenAccount(_) | Ask::Draft(_) | Ask::Cheque(_) => {}
             _ if cx.tx.get(CUSTOMERS, &sender.0)?.is_some() => {}
             _ => return Err(no_account().into()),
         }
+        if matches!(ask, Ask::Deposit(_) | Ask::Payout(_) | Ask::OpenChain(_)) {
+            require_present(cx, sender, epoch)?;
+        }
         Ok(match ask {
             Ask::OpenAccount(ask) => wire::encode(&self.open_account(cx, sender, &ask)?),
+            Ask::TakeOver(ask) => wire::encode(&self.take_over(cx, sender, &ask)?),
             Ask::Certify(ask) => wire::encode(&self.certify(cx, sender, &ask)?),
             Ask::Statement(ask) => wire::encode(&self.statement(cx, sender, &ask)?),
             Ask::Deposit(ask) => wire::encode(&self.move_deposit(cx, sender, id, &ask)?),
             Ask::Fund(ask) => {
                 self.chart.check(ask.amount)?;
+                self.books_agree(cx, sender)?;
                 self.chart.open_world(cx)?;
-                wire::encode(&self.rail.fund(cx, &self.chart, sender, id, ask)?)
+                let progress = self.rail.fund(cx, &self.chart, sender, id, ask)?;
+                self.drafts.collect(cx, sender)?;
+                wire::encode(&progress)
             }
             Ask::Payout(ask) => {
                 self.alarm.check()?;
                 self.chart.check(ask.amount)?;
                 self.not_suspended(cx, sender)?;
+                self.books_agree(cx, sender)?;
                 self.chart.open_world(cx)?;
                 wire::encode(&self.rail.payout(cx, &self.chart, sender, id, ask)?)
             }
             Ask::Cases => wire::encode(&self.cases(cx, sender)?),
-            Ask::ListPending(ask) => wire::encode(&rail::list(cx, ask.after)?),
-            Ask::Decide(ask) => {
-                if ask.approve {
-                    self.alarm.check()?;
-                }
-                wire::encode(&rail::decide(cx, &self.chart, &self.operators, sender, &ask)?)
-            }
-            Ask::Suspend(ask) => wire::encode(&self.suspend(cx, &ask)?),
-            Ask::ListEvidence(ask) => wire::encode(&Self::evidence(cx, &ask)?),
-            Ask::EvidencePart(ask) => wire::encode(&Self::evidence_part(cx, &ask)?),
+            Ask::Office(ask) => self.office(cx, sender, id, ask)?,
             Ask::OpenChain(ask) => self.open_chain(cx, sender, id, &ask)?,
             Ask::Register(ask) => wire::encode(&self.netpay.register(cx, sender, *ask)?),
             Ask::Claim(checked) => {
@@ -227,7 +269,12 @@ impl BankRole {
             }
             Ask::Release(ask) => wire::encode(&self.netpay.broker_release(cx, sender, ask.reserve)?),
             Ask::Defend(ask) => wire::encode(&self.netpay.defend(cx, sender, *ask)?),
-            Ask::Authorise(checked) => wire::encode(&self.coupons.authorise(cx, &checked)?),
+            Ask::Authorise(checked) => {
+                if !self.coupons.was_answered(&*cx.tx, &checked)? {
+                    require_present(cx, checked.account(), checked.epoch())?;
+                }
+                wire::encode(&self.coupons.authorise(cx, &checked)?)
+            }
             Ask::Inquire(ask) => wire::encode(&self.coupons.inquire(cx, sender, &ask)?),
             Ask::Clear(checked) => {
                 self.alarm.check()?;
@@ -237,6 +284,10 @@ impl BankRole {
                 self.alarm.check()?;
                 wire::encode(&self.coupons.refund(cx, sender, id, &ask)?)
             }
+            Ask::EnrolClearing(ask) => wire::encode(&self.clearing.enrol(cx, sender, id, &ask)?),
+            Ask::RotateClearing(ask) => wire::encode(&self.clearing.rotate(cx, sender, id, &ask)?),
+            Ask::Draft(ask) => self.on_draft(cx, sender, epoch, ask)?,
+            Ask::Cheque(ask) => self.on_cheque(cx, sender, about, ask)?,
         })
     }
 
@@ -279,8 +330,8 @@ impl Role for BankRole {
     }
 
     fn apply(&self, cx: &mut Context<'_>, sender: PeerId, message: Checked) -> Result<Outcome, Halt> {
-        let Checked { id, ask } = message;
-        Self::recorded(cx, |cx| self.carry_out(cx, sender, id, ask)).map(|reply| Outcome { reply })
+        let Checked { id, epoch, ask } = message;
+        Self::recorded(cx, |cx| self.carry_out(cx, sender, (id, epoch), ask)).map(|reply| Outcome { reply })
     }
 
     fn tick(&self, cx: &mut Context<'_>) -> Result<bool, Halt> {
@@ -288,14 +339,16 @@ impl Role for BankRole {
             let refunds = self.netpay.refund_due(cx)?;
             let releases = self.coupons.release_due(cx)?;
             let cases = self.netpay.settle_due(cx)?;
-            let lapses = rail::lapse(cx)?;
+            let lapses = crate::rail::lapse(cx)?;
+            let drafts = self.drafts.tick(cx)?;
+            let cheques = self.interbank.tick(cx)?;
             let settled = match &self.facilitator {
                 Some(facilitator) if self.alarm.check().is_ok() => facilitator.sweep(cx, &self.coupons)?,
                 _ => false,
             };
             let now = cx.now;
             let ended = Ledger(&mut *cx.tx).expire_due(now, EXPIRIES_PER_TICK)?;
-            Ok(refunds || releases || settled || cases || lapses || ended == EXPIRIES_PER_TICK)
+            Ok(refunds || releases || settled || cases || lapses || drafts || cheques || ended == EXPIRIES_PER_TICK)
         })
     }
 }

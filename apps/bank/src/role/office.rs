@@ -1,18 +1,97 @@
 //! What operators get, besides deciding on movements.
 
+use farthing_core::id::{PeerId, RequestId};
 use farthing_core::refusal::{Code, Refusal};
-use farthing_core::wire::Bounded;
+use farthing_core::wire::{self, Bounded};
+use farthing_draft::bank::IDENTITIES_MAX;
 use farthing_ledger::Ledger;
 use farthing_role::{Context, EVIDENCE, Filed, Halt, Scan};
 
+use super::ask::OfficeAsk;
+use super::copies::epoch_of;
 use super::{BankRole, customer};
 use crate::chart::decode;
 use crate::messages::{
-    EVIDENCE_PART_BYTES, EVIDENCE_SHOWN_MAX, EvidenceList, EvidencePart, EvidencePartOf, EvidenceSummary, ListEvidence,
-    Suspend, Suspended,
+    About, CustomerReport, DraftKey, EVIDENCE_PART_BYTES, EVIDENCE_SHOWN_MAX, EvidenceList, EvidencePart,
+    EvidencePartOf, EvidenceSummary, ListEvidence, Suspend, Suspended,
 };
+use crate::rail;
 
 impl BankRole {
+    /// Does what an operator asks; who is one was looked at.
+    pub(super) fn office(
+        &self,
+        cx: &mut Context<'_>,
+        operator: PeerId,
+        id: RequestId,
+        ask: OfficeAsk,
+    ) -> Result<Vec<u8>, Halt> {
+        Ok(match ask {
+            OfficeAsk::ListPending(ask) => wire::encode(&rail::list(cx, ask.after)?),
+            OfficeAsk::Decide(ask) => {
+                if ask.approve {
+                    self.alarm.check()?;
+                }
+                let desk = rail::Desk { chart: &self.chart, operators: &self.operators, interbank: &self.interbank };
+                let (decided, customer) = rail::decide(cx, &desk, operator, &ask)?;
+                self.drafts.collect(cx, customer)?;
+                wire::encode(&decided)
+            }
+            OfficeAsk::Suspend(ask) => wire::encode(&self.suspend(cx, &ask)?),
+            OfficeAsk::ListEvidence(ask) => wire::encode(&Self::evidence(cx, &ask)?),
+            OfficeAsk::EvidencePart(ask) => wire::encode(&Self::evidence_part(cx, &ask)?),
+            OfficeAsk::ListCases(ask) => wire::encode(&Self::clearing_cases(&*cx.tx, &ask)?),
+            OfficeAsk::SettleDispute(ask) => {
+                self.clearing.settle(cx, ask.customer)?;
+                wire::encode(&ask)
+            }
+            OfficeAsk::RetireKey(ask) => {
+                self.clearing.retire(cx, ask.customer)?;
+                wire::encode(&ask)
+            }
+            OfficeAsk::Pardon(ask) => {
+                self.drafts.pardon(cx, ask.key)?;
+                wire::encode(&ask)
+            }
+            OfficeAsk::JudgeStop(ask) => {
+                self.alarm.check()?;
+                self.drafts.judge_stop(cx, ask.payer, ask.number, ask.finding)?;
+                wire::encode(&ask)
+            }
+            OfficeAsk::Report(ask) => wire::encode(&self.report(cx, ask)?),
+            OfficeAsk::OpenPeer(ask) => wire::encode(&self.open_peer(cx, &ask)?),
+            OfficeAsk::ListPeers => wire::encode(&self.list_peers(cx)?),
+            OfficeAsk::ClosePeer(ask) => wire::encode(&self.close_peer(cx, ask)?),
+            OfficeAsk::OpenRoute(ask) => wire::encode(&self.open_route(cx, &ask)?),
+            OfficeAsk::SettlePeer(ask) => wire::encode(&self.settle_peer(cx, operator, id, &ask)?),
+            OfficeAsk::PeerDay(ask) => wire::encode(&self.peer_day(cx, ask)?),
+        })
+    }
+
+    /// All that answers for a customer.
+    fn report(&self, cx: &Context<'_>, ask: About) -> Result<CustomerReport, Halt> {
+        let About { customer } = ask;
+        let balances = self.chart.balances(&*cx.tx, customer)?;
+        let (owed, credit_used) = self.drafts.owed(cx, customer)?;
+        let mut drafts = Vec::with_capacity(IDENTITIES_MAX);
+        for key in self.drafts.keys_of(cx, customer)? {
+            if let Some(holder) = self.drafts.holder_of(&*cx.tx, key)? {
+                let (total, until, outstanding) = (holder.total, holder.certified_until, holder.outstanding);
+                drafts.push(DraftKey { key, total, until, outstanding, problem: holder.problem.is_some() });
+            }
+        }
+        Ok(CustomerReport {
+            balances,
+            credit_used,
+            credit: self.drafts.terms().credit,
+            owed,
+            suspended: cx.tx.account(self.chart.customer(customer))?.is_some_and(|account| account.frozen),
+            clearing: farthing_clearing::bank::account(&*cx.tx, customer)?.map(|record| record.standing),
+            epoch: epoch_of(&*cx.tx, customer)?,
+            drafts: Bounded::new(drafts).unwrap_or_else(Bounded::empty),
+        })
+    }
+
     /// Lets nothing leave a customer's account. Its deposit stays open to those it owes
     /// compensation; the customer cannot touch it while suspended.
     pub(super) fn suspend(&self, cx: &mut Context<'_>, ask: &Suspend) -> Result<Suspended, Halt> {

@@ -18,7 +18,15 @@ fn role() -> BankRole {
     config.limits.play_per_day = Currency::XTS.micros(u64::from(u32::MAX)).unwrap();
     let chart = Chart { network: NetworkId([1; 16]), currency: Currency::XTS };
     let key = || SecretKey::from_seed(&[1; 32]);
-    let keys = SchemeKeys { netpay: key(), coupon: key(), slips: SealKey::from_seed(&[1; 32]) };
+    let keys = SchemeKeys {
+        netpay: key(),
+        coupon: key(),
+        clearing: key(),
+        draft: key(),
+        cheque: key(),
+        master: MasterKey::new(farthing_core::seed::Secret::new([2; 32])),
+        slips: SealKey::from_seed(&[1; 32]),
+    };
     BankRole::new(chart, keys, &config, Arc::default())
 }
 

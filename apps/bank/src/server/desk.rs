@@ -11,6 +11,7 @@ use farthing_core::refusal::{Code, Fault, Money, Refusal, Remedy};
 use farthing_core::seal::{SealKey, Sealed};
 use farthing_core::sign::{SecretKey, Signed};
 use farthing_core::wire;
+use farthing_draft::messages::{Reply, kind as draft};
 use farthing_driver::{Clock, DriverHandle, NoReply};
 use farthing_net::http::problem::Problem;
 use farthing_role::{Context, Halt, Request, RequestBody, Role};
@@ -18,7 +19,7 @@ use farthing_store::Overlay;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use super::SharedClock;
-use crate::messages::{Answer, AnswerOutcome, REQUEST_MESSAGE_MAX, kind};
+use crate::messages::{Answer, AnswerOutcome, Closed, REQUEST_MESSAGE_MAX, kind};
 use crate::role::{BankRole, is_question};
 use crate::signer::CertificateSigner;
 
@@ -56,7 +57,7 @@ pub(super) fn rates(per_second: u32) -> Rates {
 }
 
 impl Rates {
-    fn check(&self, sender: PeerId) -> Result<(), Problem> {
+    pub(super) fn check(&self, sender: PeerId) -> Result<(), Problem> {
         if self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(TIDY_EVERY) && self.limiter.len() > RATES_MAX {
             self.limiter.retain_recent();
             self.limiter.shrink_to_fit();
@@ -77,7 +78,7 @@ impl Desk {
         let (digest, kind, id, sender) = (request.digest(), request.kind, request.id, request.sender);
         let asked = if is_question(kind) { self.look(request).await } else { self.driver.submit(request).await };
         let asked = match asked {
-            Ok(reply) if kind == kind::CERTIFY => self.certificate(&reply).await.map_err(NoReply::Refused),
+            Ok(reply) => self.certified(kind, reply).await.map_err(NoReply::Refused),
             asked => asked,
         };
         let name = kind::name(kind);
@@ -86,10 +87,7 @@ impl Desk {
             // Not refusals of this request, but of any just now.
             Err(NoReply::Refused(why)) if why.code == Code::Rate => return Err(later(why.detail)),
             Err(NoReply::Down) => return Err(later("the bank is closing; send it again in a while".into())),
-            Err(NoReply::Unknown) => {
-                let detail = "the bank does not know yet what came of it; ask again with the very same request";
-                return Err(Problem::outcome_unknown(StatusCode::SERVICE_UNAVAILABLE, detail));
-            }
+            Err(NoReply::Unknown) => return Err(unknown_yet()),
             Err(NoReply::Refused(why)) => {
                 tracing::info!(kind = name, sender = %sender.short(), id = %id, code = ?why.code, "refused");
                 ("refused", AnswerOutcome::Refused(why))
@@ -140,10 +138,24 @@ impl Desk {
         }
     }
 
-    /// Has a certificate signed whose wording is committed.
-    async fn certificate(&self, reply: &[u8]) -> Result<Vec<u8>, Refusal> {
-        let body: Certificate = wire::decode(reply)?;
-        self.signer.sign(body).await.map(|signed| wire::encode(&signed)).map_err(|why| {
+    /// The reply as it leaves: where it words a certificate, that is signed now that it is committed.
+    async fn certified(&self, kind: u16, reply: Vec<u8>) -> Result<Vec<u8>, Refusal> {
+        match kind {
+            kind::CERTIFY => Ok(wire::encode(&self.sign(wire::decode(&reply)?).await?)),
+            draft::CLOSE => {
+                let Reply { said, certificate } = wire::decode(&reply)?;
+                let certificate = match certificate {
+                    Some(wording) => Some(self.sign(wording).await?),
+                    None => None,
+                };
+                Ok(wire::encode(&Closed { said, certificate }))
+            }
+            _ => Ok(reply),
+        }
+    }
+
+    async fn sign(&self, wording: Certificate) -> Result<Signed<Certificate>, Refusal> {
+        self.signer.sign(wording).await.map_err(|why| {
             tracing::error!(%why, "no certificate was signed");
             let why = "the bank's signer does not answer: ask again with the very same request";
             Refusal::new(Code::State, why).blame(Fault::Us).money(Money::Unmoved).remedy(Remedy::Again)
@@ -152,6 +164,12 @@ impl Desk {
 }
 
 /// Nothing was done, and the very same may be sent again.
-fn later(detail: std::borrow::Cow<'static, str>) -> Problem {
+pub(super) fn later(detail: std::borrow::Cow<'static, str>) -> Problem {
     Problem::overload(StatusCode::SERVICE_UNAVAILABLE, RETRY_SECONDS, detail)
+}
+
+/// It may have been done, and only asking again tells.
+pub(super) fn unknown_yet() -> Problem {
+    let detail = "the bank does not know yet what came of it; ask again with the very same request";
+    Problem::outcome_unknown(StatusCode::SERVICE_UNAVAILABLE, detail)
 }

@@ -6,6 +6,7 @@
 
 mod clock;
 mod desk;
+mod frames;
 mod pages;
 mod report;
 mod x402;

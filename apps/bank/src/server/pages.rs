@@ -50,6 +50,7 @@ pub(super) fn router(desk: Arc<Desk>, info: BankInfo, reporter: Arc<Reporter>, a
     };
     let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(messages))
+        .routes(routes!(clearing))
         .routes(routes!(bank))
         .routes(routes!(liabilities))
         .split_for_parts();
@@ -79,11 +80,32 @@ pub(super) fn router(desk: Arc<Desk>, info: BankInfo, reporter: Arc<Reporter>, a
         (status = 503, content_type = "application/problem+json", description = "Busy: send the very same again"),
     ))]
 async fn messages(State(house): State<House>, headers: HeaderMap, body: Bytes) -> Result<impl IntoResponse, Problem> {
+    cbor_only(&headers)?;
+    let answer = house.desk.answer(&body).await?;
+    Ok(([(CONTENT_TYPE, CBOR)], answer))
+}
+
+/// A frame of the online clearing. One that does not open gets a problem that is always the same.
+#[utoipa::path(post, path = "/clearing",
+    request_body(content = Vec<u8>, content_type = "application/cbor", description = "Canonical Frame"),
+    responses(
+        (status = 200, content_type = "application/cbor", body = Vec<u8>, description = "Canonical FrameAnswer"),
+        (status = 400, content_type = "application/problem+json", description = "It does not open"),
+        (status = 415, content_type = "application/problem+json", description = "Not CBOR"),
+        (status = 429, content_type = "application/problem+json", description = "Too fast"),
+        (status = 503, content_type = "application/problem+json", description = "Busy: send the very same again"),
+    ))]
+async fn clearing(State(house): State<House>, headers: HeaderMap, body: Bytes) -> Result<impl IntoResponse, Problem> {
+    cbor_only(&headers)?;
+    let answer = house.desk.frame(&body).await?;
+    Ok(([(CONTENT_TYPE, CBOR)], answer))
+}
+
+fn cbor_only(headers: &HeaderMap) -> Result<(), Problem> {
     if headers.get(CONTENT_TYPE).is_none_or(|kind| kind != CBOR) {
         return Err(Problem::of_http(StatusCode::UNSUPPORTED_MEDIA_TYPE, "requests are application/cbor"));
     }
-    let answer = house.desk.answer(&body).await?;
-    Ok(([(CONTENT_TYPE, CBOR)], answer))
+    Ok(())
 }
 
 /// Who the bank is, for people; `statement` is the same for programs, signed.

@@ -25,7 +25,8 @@ impl Forge {
     /// A good request to open an account.
     fn new(town: &Town, signer: SecretKey) -> Self {
         let message = wire::encode(&OpenAccount { seal: SealKey::from_seed(&[1; 32]).public() });
-        let body = RequestBody { id: town.id(), to: town.client.bank(), kind: kind::OPEN_ACCOUNT, message };
+        let body =
+            RequestBody { id: town.id(), to: town.client.bank(), kind: kind::OPEN_ACCOUNT, message, epoch: None };
         let network = town.client.network();
         Self { signer, body, signed_for: network, sealed_for: network, to: town.client.info().body().seal }
     }

@@ -181,7 +181,7 @@ fn forge(
     let mut body = clear.peek().unwrap();
     body.common = common.digest();
     let clear = key(S1).sign(HERE, &body);
-    let slip = Slip { header: common.header.clone(), common: body.common, blind };
+    let slip = Slip { header: common.header.clone(), common: body.common, blind, epoch: None };
     let slip = seal(HERE, &world.bank.slips(), &key(BUYER).sign(HERE, &slip), rng).unwrap();
     let consent = Consent { slip: sealed_digest(&slip), common: body.common, session: Digest([0; 32]) };
     let consent = key(12).sign(HERE, &consent);
@@ -297,7 +297,7 @@ fn bank_refuses_a_pseudonym_that_the_account_did_not_vouch_for() {
     let signing = world.sign(BUYER, ALIAS, S1, 100);
     let common = signing.purchase.pending().inquiry().common;
     // A thief of nothing but the account's name signs the slip itself.
-    let body = Slip { header: signing.initiate.header.clone(), common, blind: Secret::draw(&mut world.rng) };
+    let body = Slip { header: signing.initiate.header.clone(), common, blind: Secret::draw(&mut world.rng), epoch: None };
     let slip = seal(HERE, &world.bank.slips(), &key(66).sign(HERE, &body), &mut world.rng).unwrap();
     let session = sealed_digest(&signing.purchase.pending().payment().session);
     let consent = key(ALIAS).sign(HERE, &Consent { slip: sealed_digest(&slip), common, session });

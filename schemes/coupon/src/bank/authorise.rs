@@ -9,7 +9,7 @@ use farthing_core::sign::{Signed, Verified};
 use farthing_core::time::SKEW;
 use farthing_core::wire::{self, Bounded};
 use farthing_ledger::{Hold, Ledger, LedgerError, LedgerRefusal};
-use farthing_role::{Context, Filed, Halt};
+use farthing_role::{Context, Filed, Halt, Records};
 
 use super::records::{self, ANSWERS, Answered, DUE, Due, RELATIONS, RelationRecord, SEEN, Seen};
 use super::{Coupons, transfer_id};
@@ -27,6 +27,21 @@ pub struct CheckedAuth {
     common: Common,
     /// `BAN`.
     account: PeerId,
+    epoch: u64,
+}
+
+impl CheckedAuth {
+    /// Whose account is to be charged.
+    #[must_use]
+    pub const fn account(&self) -> PeerId {
+        self.account
+    }
+
+    /// Which copy of that account's wallet signed the slip.
+    #[must_use]
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
+    }
 }
 
 impl Coupons {
@@ -41,7 +56,8 @@ impl Coupons {
         let digest = Digest(hash(Purpose::Request, &[&wire::encode(&request)]));
         let clear = request.clear.verify_by(self.network, seller)?;
         let slip = self.seal.open(self.network, &request.slip)?.verify(self.network)?;
-        let Slip { header, common: named, blind } = slip.body();
+        let Slip { header, common: named, blind, epoch } = slip.body();
+        let epoch = epoch.unwrap_or_default();
         let account = slip.signer();
         let common = Common {
             header: header.clone(),
@@ -65,7 +81,17 @@ impl Coupons {
         if account == seller {
             return Err(Refusal::new(Code::Order, "nobody buys from itself"));
         }
-        Ok(CheckedAuth { request: digest, clear, common, account })
+        Ok(CheckedAuth { request: digest, clear, common, account, epoch })
+    }
+
+    /// Whether a request was answered before, so that [`authorise`](Self::authorise) only repeats.
+    ///
+    /// # Errors
+    /// [`StoreFault`](farthing_ledger::StoreFault).
+    pub fn was_answered(&self, tx: &dyn Records, checked: &CheckedAuth) -> Result<bool, farthing_ledger::StoreFault> {
+        let terms = &checked.common.terms;
+        let key = records::seen_key(checked.clear.signer(), terms.tid, terms.nonce);
+        Ok(tx.get(SEEN, &key)?.is_some())
     }
 
     /// Sets `n·v` aside and signs that it did, or signs that it did not. A request seen before gets
@@ -74,7 +100,7 @@ impl Coupons {
     /// # Errors
     /// [`Halt`]: stale invoices, limits of the chain, a chain authorised before.
     pub fn authorise(&self, cx: &mut Context<'_>, checked: &CheckedAuth) -> Result<AuthAnswer, Halt> {
-        let CheckedAuth { request, clear, common, account } = checked;
+        let CheckedAuth { request, clear, common, account, .. } = checked;
         let terms = &common.terms;
         let key = records::seen_key(clear.signer(), terms.tid, terms.nonce);
         if let Some(seen) = records::read::<Seen>(&*cx.tx, SEEN, &key)? {

@@ -56,7 +56,7 @@ pub fn verify_clearings(
 ) -> Vec<Result<ClearRequest, Refusal>> {
     let verified = verify_batch(network, requests);
     let read = |request: farthing_core::sign::Verified<RequestBody>| {
-        let RequestBody { id, to, kind, message } = request.body();
+        let RequestBody { id, to, kind, message, .. } = request.body();
         if *to != bank || *kind != kind::CLEAR {
             return Err(Refusal::new(Code::NotPayee, "this is not a clearing for this bank"));
         }

@@ -7,7 +7,7 @@ use farthing_core::refusal::{Code, Refusal};
 use farthing_core::time::Time;
 use farthing_core::wire;
 use farthing_ledger::StoreFault;
-use farthing_role::{Context, Halt, Scan};
+use farthing_role::{Context, Halt, Records, Scan};
 
 use super::Drafts;
 use super::records::{self, HOLDERS, HOLDERS_OF, Holder};
@@ -82,8 +82,19 @@ impl Drafts {
         Ok(until)
     }
 
-    /// The keys of an account.
-    pub(super) fn keys_of(&self, cx: &Context<'_>, account: PeerId) -> Result<Vec<PeerId>, StoreFault> {
+    /// A key that writes or takes drafts, as the bank knows it.
+    ///
+    /// # Errors
+    /// [`StoreFault`].
+    pub fn holder_of(&self, tx: &dyn Records, key: PeerId) -> Result<Option<Holder>, StoreFault> {
+        read(tx, HOLDERS, &key.0)
+    }
+
+    /// The keys of an account, at most [`IDENTITIES_MAX`].
+    ///
+    /// # Errors
+    /// [`StoreFault`].
+    pub fn keys_of(&self, cx: &Context<'_>, account: PeerId) -> Result<Vec<PeerId>, StoreFault> {
         let scan = Scan { prefix: &account.0, after: None, limit: IDENTITIES_MAX };
         let rows = cx.tx.scan(HOLDERS_OF, scan)?;
         Ok(rows.iter().filter_map(|(key, _)| key.get(32..)?.try_into().ok().map(PeerId)).collect())

@@ -96,8 +96,12 @@ impl Drafts {
         Ok(())
     }
 
-    /// Pays what an account owes out of what it has: payees first, in order, then the bank.
-    pub(super) fn collect(&self, cx: &mut Context<'_>, account: PeerId) -> Result<(), Halt> {
+    /// Pays what an account owes out of what it has: payees first, in order, then the bank. To be
+    /// called whenever money has come in; a bounded portion at a time.
+    ///
+    /// # Errors
+    /// [`Halt`].
+    pub fn collect(&self, cx: &mut Context<'_>, account: PeerId) -> Result<(), Halt> {
         let own = self.chart.customer(account);
         let rows = cx.tx.scan(DEBTS, Scan { prefix: &account.0, after: None, limit: DEBTS_AT_ONCE })?;
         let all = rows.len() < DEBTS_AT_ONCE;
@@ -151,8 +155,12 @@ impl Drafts {
         Ok(())
     }
 
-    /// What an account owes to payees, and to the bank.
-    pub(super) fn owed(&self, cx: &Context<'_>, account: PeerId) -> Result<(Amount, Amount), Halt> {
+    /// What an account owes to payees for drafts that could not be paid, and to the bank for its
+    /// credit line.
+    ///
+    /// # Errors
+    /// [`Halt`].
+    pub fn owed(&self, cx: &Context<'_>, account: PeerId) -> Result<(Amount, Amount), Halt> {
         let mut debts = self.chart.currency.zero();
         let mut after: Option<Vec<u8>> = None;
         loop {

@@ -209,7 +209,7 @@ fn answer(
         }
         kind::CLAIM => {
             let claims: Claims = wire::decode(message).map_err(Refusal::from)?;
-            let body = RequestBody { id, to: netpay.bank(), kind: asked, message: message.to_vec() };
+            let body = RequestBody { id, to: netpay.bank(), kind: asked, message: message.to_vec(), epoch: None };
             let proof = wire::encode(&key.sign(NETWORK, &body));
             let request = ClaimRequest { payee: sender, id, proof, claims };
             let checked = netpay.check_claims(vec![request], &*cx.tx).pop().unwrap()?;
