@@ -28,6 +28,7 @@ mod error;
 mod line;
 pub mod messages;
 mod metered;
+pub mod text;
 
 #[cfg(test)]
 pub(crate) mod testing;
