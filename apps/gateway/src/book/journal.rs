@@ -67,15 +67,16 @@ impl Journal {
         batch
     }
 
-    /// Has the log folded with the batch that is given back; `None` if there is nothing in it.
-    pub(super) fn fold(&self) -> Option<u64> {
+    /// Has the log folded, unless there is nothing in it or it is under way; it is once the batch that
+    /// is given back is on disk.
+    pub(super) fn fold(&self) -> u64 {
         let mut collecting = lock(&self.collecting);
         if collecting.changed.is_empty() && collecting.folded + 1 == collecting.batch {
-            return None;
+            return collecting.folded;
         }
         collecting.fold = true;
         self.wake.notify_one();
-        Some(collecting.batch)
+        collecting.batch
     }
 
     /// How many sessions have changed.

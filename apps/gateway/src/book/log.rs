@@ -165,7 +165,8 @@ impl Log {
         for name in self.changed.keys() {
             // A session that is over has no row any more.
             let Some(row) = tx.get(SESSIONS, &name.0)? else { continue };
-            let Ok(mut record) = wire::decode::<SessionRecord>(&row) else { continue };
+            let damaged = |_| StoreFault("the row of a session in the gateway's log is damaged".to_owned());
+            let mut record: SessionRecord = wire::decode(&row).map_err(damaged)?;
             self.apply(*name, &mut record)?;
             tx.put(SESSIONS, &name.0, wire::encode(&record));
         }

@@ -336,8 +336,7 @@ impl Book {
     /// # Errors
     /// [`NoReply`] where that is not possible.
     pub async fn fold(&self) -> Result<(), NoReply> {
-        let Some(batch) = self.journal.fold() else { return Ok(()) };
-        self.durable(batch).await.map_err(|NotDurable| NoReply::Unknown)
+        self.durable(self.journal.fold()).await.map_err(|NotDurable| NoReply::Unknown)
     }
 
     /// Commits batch after batch, each collected for at least `gather`, until `stop`; then once more.

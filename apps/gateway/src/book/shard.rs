@@ -198,13 +198,7 @@ fn accept(
 }
 
 /// Whether a payment was made by who holds the session's key, or the token's: a trial on a copy tells.
-fn made_here(
-    now: Time,
-    session: &Session,
-    coupon: &Coupon,
-    pay: &Pay,
-    bearer: Option<Bearer>,
-) -> Result<(), Denied> {
+fn made_here(now: Time, session: &Session, coupon: &Coupon, pay: &Pay, bearer: Option<Bearer>) -> Result<(), Denied> {
     match accept(&mut session.clone(), now, coupon, pay, bearer, pay.units) {
         Err(why @ (PayError::Unbound | PayError::Range { .. })) => Err(Denied::Pay(why, None)),
         _ => Ok(()),
