@@ -7,12 +7,14 @@ use farthing_core::sign::Verified;
 use farthing_core::time::{SKEW, Time};
 use farthing_core::title::Title;
 use farthing_core::wire;
+use farthing_ledger::StoreFault;
 use farthing_role::{Context, Halt};
 
 use super::collect::{Matter, passed_on};
 use super::messages::{Answer, Fate, Final, Outcome};
 use super::records::{self, Answered, ITEMS, Item, OUTBOX, State, Waiting};
-use super::{Interbank, REASON_AVAILABLE, REASON_COLLECTED, REASON_REVERSED, verdict};
+use super::verdict::Case;
+use super::{Interbank, REASON_AVAILABLE, REASON_COLLECTED, REASON_REVERSED};
 use crate::messages::Draft;
 
 /// Where a cheque stands after an answer.
@@ -65,7 +67,12 @@ impl Interbank {
                 }
                 let proven = self.prove(cx, &item, waiting, &draft, *end)?;
                 if proven.drawee.body().amount != draft.amount || proven.next.body().amount != draft.amount {
-                    return self.false_outcome(cx, &item, &proven);
+                    return if self.false_outcome(cx, &item, &draft, &proven)? {
+                        Ok(Progress::Convicted(draft.bank))
+                    } else {
+                        let why = "the next bank answered for another amount than the cheque's";
+                        Err(Refusal::new(Code::Amount, why).into())
+                    };
                 }
                 self.conclude(cx, matter, item, &draft, proven)
             }
@@ -139,7 +146,7 @@ impl Interbank {
         let State::Waiting(waiting) = &item.state else { return Ok(Progress::Waiting) };
         let (next, due, currency) = (waiting.next, waiting.due, draft.amount.currency());
         let fate = proven.drawee.body().fate;
-        let (collection, provisional) = (self.collection(next, currency), self.provisional(item.taker, draft));
+        let (collection, provisional) = (self.collection(next, currency), self.provisional(item.taker, currency));
         if fate == Fate::Cleared {
             let settlement = self.settlement(next, currency);
             self.post(cx, draft, matter, settlement, collection, REASON_COLLECTED)?;
@@ -149,13 +156,7 @@ impl Interbank {
         } else {
             self.post(cx, draft, matter, provisional, collection, REASON_REVERSED)?;
         }
-        verdict::file_if_guilty(
-            cx,
-            draft.network,
-            EvidenceKind::FalseOutcome,
-            draft.bank,
-            [wire::encode(&item.cheque), wire::encode(proven.drawee.signed())],
-        );
+        self.false_outcome(cx, &item, draft, &proven)?;
         let Matter { cheque, chain } = matter;
         let said = Outcome { cheque, chain, to: item.taker.peer(), amount: draft.amount, fate, time: cx.now };
         let bank = Some(self.say(cx, item.taker, said)?);
@@ -167,15 +168,22 @@ impl Interbank {
         Ok(Progress::Done(fate))
     }
 
-    /// An answer signed by the bank drawn on, or the next one, for another amount than the cheque's.
-    fn false_outcome(&self, cx: &mut Context<'_>, item: &Item, proven: &Proven) -> Result<Progress, Halt> {
-        let draft = item.cheque.peek().map_err(Refusal::from)?;
-        let statements = [wire::encode(&item.cheque), wire::encode(proven.drawee.signed())];
-        let kind = EvidenceKind::FalseOutcome;
-        if verdict::file_if_guilty(cx, draft.network, kind, draft.bank, statements) {
-            return Ok(Progress::Convicted(draft.bank));
-        }
-        Err(Refusal::new(Code::Amount, "the next bank answered for another amount than the cheque's").into())
+    /// Files an answer of the bank drawn on that the cheque itself rules out, once for each cheque
+    /// however often it is given; says whether it convicts.
+    fn false_outcome(
+        &self,
+        cx: &mut Context<'_>,
+        item: &Item,
+        draft: &Draft,
+        proven: &Proven,
+    ) -> Result<bool, StoreFault> {
+        let case = Case {
+            network: draft.network,
+            kind: EvidenceKind::FalseOutcome,
+            accused: draft.bank,
+            about: &proven.drawee.body().cheque.0,
+        };
+        case.file_if_guilty(cx, [wire::encode(&item.cheque), wire::encode(proven.drawee.signed())])
     }
 
     /// A second answer to what was answered: the same again, or evidence against whoever signed both.
@@ -197,7 +205,9 @@ impl Interbank {
         for (signer, network, before, now) in [drawee, next] {
             let (Some(before), Some(now)) = (before, now) else { continue };
             let statements = [wire::encode(before), wire::encode(now)];
-            if verdict::file_if_guilty(cx, network, EvidenceKind::OutcomeFork, signer, statements) {
+            let about = before.peek().map_err(Refusal::from)?.chain.0;
+            let case = Case { network, kind: EvidenceKind::OutcomeFork, accused: signer, about: &about };
+            if case.file_if_guilty(cx, statements)? {
                 return Ok(Progress::Convicted(signer));
             }
         }

@@ -4,6 +4,7 @@ use farthing_core::amount::Currency;
 use farthing_core::id::{AccountId, PeerId, RequestId, time_of};
 use farthing_core::refusal::{Code, Refusal, Remedy};
 use farthing_core::sign::Signed;
+use farthing_core::time::Span;
 use farthing_core::wire;
 use farthing_ledger::{Account, AccountKind, Ledger, Transfer};
 use farthing_role::{Context, Halt, Scan};
@@ -16,6 +17,9 @@ use crate::messages::{DRAFT_LIFE_MAX, Draft};
 
 /// The most cashier's cheques ended in one tick.
 pub const CASHIER_ENDED_PER_TICK: usize = 256;
+
+/// When money that a buyer's account could not take back is offered to it again.
+const RETURN_AGAIN: Span = Span::from_hours(24);
 
 /// Where the number of the last cashier's cheque stands in [`BOUGHT`]; requests have longer keys.
 const LAST_NUMBER: &[u8] = b"last";
@@ -144,8 +148,9 @@ impl Interbank {
     }
 
     /// Gives the money of cashier's cheques that nobody presented in time back to their buyers, a
-    /// bounded portion; says whether more waits. Holds of certified cheques end with all others, by
-    /// the ledger's own expiry.
+    /// bounded portion; says whether more waits. A buyer whose account cannot take it now gets it
+    /// later, and nobody waits for that. Holds of certified cheques end with all others, by the
+    /// ledger's own expiry.
     ///
     /// # Errors
     /// [`Halt::Store`].
@@ -164,9 +169,17 @@ impl Interbank {
                 let (digest, buyer) =
                     (Digest(record.cheque.digest()), self.customer(record.buyer, draft.amount.currency()));
                 let transfer = self.out_of_backing(cx, &digest, &draft, buyer, REASON_CASHIER_RETURNED);
-                Ledger(&mut *cx.tx).post(transfer)?;
-                record.ended = true;
-                cx.tx.put(CASHIERS, about, wire::encode(&record));
+                match Ledger(&mut *cx.tx).post(transfer).map_err(Halt::from) {
+                    Ok(_) => {
+                        record.ended = true;
+                        cx.tx.put(CASHIERS, about, wire::encode(&record));
+                    }
+                    // Perhaps the account is full. Nothing was written, and the cheque itself has ended.
+                    Err(Halt::Refused(_)) => {
+                        cx.tx.put(DUE, &records::due_key(cx.now.after(RETURN_AGAIN), about), Vec::new());
+                    }
+                    Err(halt) => return Err(halt),
+                }
             }
         }
         Ok(full)

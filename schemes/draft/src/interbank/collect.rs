@@ -3,7 +3,7 @@
 //! The bank of deposit and every correspondent between it and the bank drawn on do the same. The
 //! difference is only whom they do it for.
 
-use farthing_core::amount::Amount;
+use farthing_core::amount::{Amount, Currency};
 use farthing_core::hash::{Purpose, hash};
 use farthing_core::id::{AccountId, PeerId, RequestId, timed};
 use farthing_core::refusal::{Code, Refusal, Remedy};
@@ -196,12 +196,12 @@ impl Interbank {
     }
 
     /// Where provisional credit stands: nothing can be paid out of it but by an answer.
-    pub(super) fn provisional(&self, taker: Taker, draft: &Draft) -> AccountId {
-        self.account(AccountKind::Suspense, &[b"cheques", &taker.peer().0], draft.amount.currency())
+    pub(super) fn provisional(&self, taker: Taker, currency: Currency) -> AccountId {
+        self.account(AccountKind::Suspense, &[b"cheques", &taker.peer().0], currency)
     }
 
     fn open_provisional(&self, cx: &mut Context<'_>, taker: Taker, draft: &Draft) -> Result<AccountId, Halt> {
-        let id = self.provisional(taker, draft);
+        let id = self.provisional(taker, draft.amount.currency());
         let account = Account::new(id, AccountKind::Suspense, draft.amount.currency(), Some(taker.peer()), cx.now);
         Ledger(&mut *cx.tx).open(account)?;
         Ok(id)

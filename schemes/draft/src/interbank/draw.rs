@@ -12,7 +12,8 @@ use farthing_role::{Context, Halt};
 use super::check::CheckedPresentation;
 use super::messages::{Answer, Digest, Fate, Final, Outcome};
 use super::records::{self, Answered, CERTIFIED, DRAWN, ITEMS, Item, State, Taker};
-use super::{Interbank, Payers, verdict};
+use super::verdict::Case;
+use super::{Interbank, Payers};
 
 impl Interbank {
     /// Takes a cheque that was checked: pays it, if it is drawn on this bank, or else takes it for
@@ -52,7 +53,7 @@ impl Interbank {
         if by_payee && cx.tx.account(self.customer(giver, currency))?.is_some() {
             return Ok(Taker::Customer(giver));
         }
-        self.peer(cx, giver, currency)?;
+        self.peers_only(cx, giver, currency)?;
         Ok(Taker::Bank(giver))
     }
 
@@ -131,7 +132,13 @@ impl Interbank {
         let before = Title { hops: item.hops, ..title.clone() };
         if let Some((a, b)) = parting(&before, title) {
             let statements = [wire::encode(a), wire::encode(b)];
-            verdict::file_if_guilty(cx, self.network, EvidenceKind::TitleFork, b.claimed_signer(), statements);
+            let case = Case {
+                network: self.network,
+                kind: EvidenceKind::TitleFork,
+                accused: b.claimed_signer(),
+                about: &checked.digest().0,
+            };
+            case.file_if_guilty(cx, statements)?;
         }
         Ok(())
     }

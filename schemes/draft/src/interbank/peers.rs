@@ -8,7 +8,7 @@ use farthing_ledger::{Account, AccountKind, Ledger, StoreFault};
 use farthing_role::{Context, Halt, Records};
 
 use super::Interbank;
-use super::records::{self, PEERS, PeerRecord, ROUTES, RouteRecord};
+use super::records::{self, PEERS, PeerRecord, ROUTES, RouteRecord, Taker};
 
 /// What the operator of a bank agrees on with that of another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,32 +51,36 @@ impl Interbank {
             Ledger(&mut *cx.tx).open(Account::new(account, AccountKind::World, currency, Some(terms.bank), cx.now))?;
         }
         let open_day = before.map_or(0, |before| before.open_day);
-        let record = PeerRecord { network: terms.network, limit: terms.limit, open_day };
+        let record = PeerRecord { network: terms.network, limit: terms.limit, open_day, closed: None };
         cx.tx.put(PEERS, &key, wire::encode(&record));
         Ok(())
     }
 
     /// Closes the accounts with a peer bank: nothing is taken from it or sent to it any more, until it
-    /// is opened again. Operator's work.
+    /// is opened again. What was paid before is still stated and compared. Operator's work.
     ///
     /// # Errors
-    /// [`Halt`]: no such accounts, or something is owed or under way between the two.
+    /// [`Halt`]: no such accounts, or something is owed between the two, or a cheque is under way to
+    /// that bank or for it.
     pub fn close_peer(&self, cx: &mut Context<'_>, bank: PeerId, currency: Currency) -> Result<(), Halt> {
+        let mut peer = self.peer(cx, bank, currency)?;
         let Position { owed, collecting, .. } = self.position(cx, bank, currency)?;
-        if owed != 0 || collecting != 0 {
+        let brought = cx.tx.account(self.provisional(Taker::Bank(bank), currency))?.map_or(0, |held| held.balance());
+        if owed != 0 || collecting != 0 || brought != 0 {
             let why = "something is owed or under way between the two banks: settle it first";
             return Err(Refusal::new(Code::State, why).remedy(Remedy::Stop).into());
         }
-        cx.tx.delete(PEERS, &records::pair_key(bank, currency));
+        peer.closed = peer.closed.or(Some(cx.now));
+        cx.tx.put(PEERS, &records::pair_key(bank, currency), wire::encode(&peer));
         Ok(())
     }
 
-    /// Whether accounts were opened with a bank.
+    /// Whether accounts with a bank are open.
     ///
     /// # Errors
     /// [`StoreFault`].
     pub fn is_peer(&self, tx: &dyn Records, bank: PeerId, currency: Currency) -> Result<bool, StoreFault> {
-        Ok(tx.get(PEERS, &records::pair_key(bank, currency))?.is_some())
+        Ok(open_peer(tx, bank, currency)?.is_some())
     }
 
     /// Has cheques on `bank`, with which there are no accounts, collected by a peer bank. Operator's
@@ -95,7 +99,7 @@ impl Interbank {
         if bank == self.bank() || bank == via || network == self.network {
             return Err(Refusal::new(Code::Malformed, "a route leads to another bank by way of a third").into());
         }
-        self.peer(cx, via, currency)?;
+        self.peers_only(cx, via, currency)?;
         cx.tx.put(ROUTES, &records::pair_key(bank, currency), wire::encode(&RouteRecord { network, via }));
         Ok(())
     }
@@ -120,21 +124,28 @@ impl Interbank {
         drawee: PeerId,
         currency: Currency,
     ) -> Result<(PeerId, NetworkId), Halt> {
-        let key = records::pair_key(drawee, currency);
-        if let Some(peer) = records::read::<PeerRecord>(&*cx.tx, PEERS, &key)? {
+        if let Some(peer) = open_peer(&*cx.tx, drawee, currency)? {
             return Ok((drawee, peer.network));
         }
         let unknown = || {
             let why = "this bank knows no way to the bank of the cheque in its currency; ask the operator";
             Refusal::new(Code::Unknown, why).remedy(Remedy::Appeal)
         };
-        let route: RouteRecord = records::read(&*cx.tx, ROUTES, &key)?.ok_or_else(unknown)?;
-        Ok((route.via, route.network))
+        let route: Option<RouteRecord> = records::read(&*cx.tx, ROUTES, &records::pair_key(drawee, currency))?;
+        let RouteRecord { network, via } = route.ok_or_else(unknown)?;
+        open_peer(&*cx.tx, via, currency)?.ok_or_else(unknown)?;
+        Ok((via, network))
     }
 
+    /// A peer bank, its accounts closed perhaps: for what was agreed and said before.
     pub(super) fn peer(&self, cx: &Context<'_>, bank: PeerId, currency: Currency) -> Result<PeerRecord, Halt> {
-        let unknown = || Refusal::new(Code::Unknown, "there are no accounts with this bank in this currency");
-        Ok(records::read(&*cx.tx, PEERS, &records::pair_key(bank, currency))?.ok_or_else(unknown)?)
+        Ok(records::read(&*cx.tx, PEERS, &records::pair_key(bank, currency))?.ok_or_else(no_accounts)?)
+    }
+
+    /// Refuses a bank with which no accounts are open.
+    pub(super) fn peers_only(&self, cx: &Context<'_>, bank: PeerId, currency: Currency) -> Result<(), Halt> {
+        open_peer(&*cx.tx, bank, currency)?.ok_or_else(no_accounts)?;
+        Ok(())
     }
 
     /// Refuses a claim that would make a peer bank owe more than was agreed.
@@ -157,4 +168,14 @@ impl Interbank {
     pub(super) fn collection(&self, bank: PeerId, currency: Currency) -> AccountId {
         self.account(AccountKind::World, &[b"collection", &bank.0], currency)
     }
+}
+
+/// A peer bank with which accounts are open.
+fn open_peer(tx: &dyn Records, bank: PeerId, currency: Currency) -> Result<Option<PeerRecord>, StoreFault> {
+    let peer: Option<PeerRecord> = records::read(tx, PEERS, &records::pair_key(bank, currency))?;
+    Ok(peer.filter(|peer| peer.closed.is_none()))
+}
+
+fn no_accounts() -> Refusal {
+    Refusal::new(Code::Unknown, "there are no accounts with this bank in this currency")
 }

@@ -41,10 +41,12 @@ pub(super) const RECEIVED: Table = Table("cheque_received");
 pub(super) const DAYS: Table = Table("cheque_days");
 /// Pages of peer banks' statements, by peer bank, currency, day and first cheque.
 pub(super) const PAGES: Table = Table("cheque_pages");
+/// Evidence that was filed, by what it is about.
+pub(super) const FILED: Table = Table("cheque_filed");
 
 /// The tables that cheques need, besides [`EVIDENCE`](farthing_role::EVIDENCE).
-pub const TABLES: [Table; 13] =
-    [PEERS, ROUTES, ITEMS, DRAWN, OUTBOX, CERTIFIED, CASHIERS, BOUGHT, DUE, PAID, RECEIVED, DAYS, PAGES];
+pub const TABLES: [Table; 14] =
+    [PEERS, ROUTES, ITEMS, DRAWN, OUTBOX, CERTIFIED, CASHIERS, BOUGHT, DUE, PAID, RECEIVED, DAYS, PAGES, FILED];
 
 /// A peer bank with which accounts were opened, in one currency.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
@@ -58,6 +60,10 @@ pub(super) struct PeerRecord {
     /// The first day on which something may still be paid to it: all before were stated.
     #[n(2)]
     pub(super) open_day: u64,
+    /// Since when nothing is taken from it or sent to it any more. The row stays: whoever forgot
+    /// which days were stated might pay on one of them.
+    #[n(3)]
+    pub(super) closed: Option<Time>,
 }
 
 /// How cheques on a bank are collected with which no accounts were opened.

@@ -17,7 +17,8 @@ use super::messages::{Digest, LINES_MAX, Line, Outcome, Page};
 use super::records::{
     self, DAYS, DayRecord, ITEMS, Item, PAGES, PAID, PEERS, PageRecord, RECEIVED, ReceivedRecord, State,
 };
-use super::{Interbank, REASON_SETTLED, transfer_id, verdict};
+use super::verdict::Case;
+use super::{Interbank, REASON_SETTLED, transfer_id};
 
 const DAY: Span = Span::from_days(1);
 
@@ -130,7 +131,8 @@ impl Interbank {
         let forked = match records::read::<PageRecord>(&*cx.tx, PAGES, &place)? {
             Some(before) => {
                 let statements = [wire::encode(&before), wire::encode(page.signed())];
-                verdict::file_if_guilty(cx, network, EvidenceKind::StatementFork, from, statements)
+                let case = Case { network, kind: EvidenceKind::StatementFork, accused: from, about: &place };
+                case.file_if_guilty(cx, statements)?
             }
             None => {
                 cx.tx.put(PAGES, &place, wire::encode(page.signed()));
@@ -278,13 +280,14 @@ impl Interbank {
         let said = signed.body();
         let currency = said.amount.currency();
         let network = self.peer(cx, bank, currency)?.network;
+        let case = Case { network, kind: EvidenceKind::OutcomeDenied, accused: bank, about: &said.cheque.0 };
         let prefix = records::day_key(bank, currency, day_of(said.time));
         let mut after: Option<Vec<u8>> = None;
         while let Some((key, page)) =
             cx.tx.scan(PAGES, Scan { prefix: &prefix, after: after.as_deref(), limit: 1 })?.pop()
         {
             let statements = [wire::encode(signed.signed()), page];
-            verdict::file_if_guilty(cx, network, EvidenceKind::OutcomeDenied, bank, statements);
+            case.file_if_guilty(cx, statements)?;
             after = Some(key);
         }
         Ok(())
@@ -304,7 +307,8 @@ impl Interbank {
         if let Some(State::Answered(answered)) = item.map(|item| item.state)
             && let Some(heard) = answered.heard
         {
-            verdict::file_if_guilty(cx, network, EvidenceKind::OutcomeDenied, from, [wire::encode(&heard), page]);
+            let case = Case { network, kind: EvidenceKind::OutcomeDenied, accused: from, about: &cheque.0 };
+            case.file_if_guilty(cx, [wire::encode(&heard), page])?;
         }
         Ok(())
     }

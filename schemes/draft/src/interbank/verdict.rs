@@ -7,16 +7,20 @@
 //! was. What no verdict can show is silence: a bank that never answers.
 
 use farthing_core::evidence::{Evidence, EvidenceKind, StatementBytes, Verdict};
+use farthing_core::hash::{Purpose, hash};
 use farthing_core::id::{NetworkId, PeerId};
 use farthing_core::refusal::Code;
 use farthing_core::sign::Signed;
 use farthing_core::title;
-use farthing_core::wire::{self, Bounded, Wire};
+use farthing_core::wire::{self, Wire};
+use farthing_ledger::StoreFault;
 use farthing_role::{Context, Filed};
 
 use super::messages::{Certification, Fate, Outcome, Page};
+use super::records::FILED;
 use super::settle::day_of;
 use crate::messages::Draft;
+use crate::verdict::evidence;
 
 /// Judges a piece of evidence about cheques; anything else, and anything that cannot be read, is
 /// insufficient. `network` is the one in which the statements were signed.
@@ -107,22 +111,38 @@ fn read<T: Wire>(bytes: &StatementBytes) -> Option<T> {
     wire::decode(&bytes.0).ok()
 }
 
-/// Files what convicts somebody; says whether it does.
-pub(super) fn file_if_guilty<const N: usize>(
-    cx: &mut Context<'_>,
-    network: NetworkId,
-    kind: EvidenceKind,
-    accused: PeerId,
-    statements: [Vec<u8>; N],
-) -> bool {
-    let statements = statements.into_iter().map(StatementBytes).collect();
-    let evidence = Evidence { kind, accused, statements: Bounded::new(statements).unwrap_or_else(Bounded::empty) };
-    let verdict = judge(network, &evidence);
-    let guilty = verdict != Verdict::Insufficient;
-    if guilty {
-        Filed::file(cx, evidence, verdict);
+/// What somebody may be convicted of. One case is filed once, whatever is signed in it later: whoever
+/// lies anew at every retry fills nobody's disk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Case<'a> {
+    /// Where the statements were signed.
+    pub(super) network: NetworkId,
+    pub(super) kind: EvidenceKind,
+    pub(super) accused: PeerId,
+    /// The cheque, chain or page.
+    pub(super) about: &'a [u8],
+}
+
+impl Case<'_> {
+    /// Files these statements if they convict and nothing was filed in this case before; says whether
+    /// they do.
+    pub(super) fn file_if_guilty<const N: usize>(
+        &self,
+        cx: &mut Context<'_>,
+        statements: [Vec<u8>; N],
+    ) -> Result<bool, StoreFault> {
+        let evidence = evidence(self.kind, self.accused, statements);
+        let verdict = judge(self.network, &evidence);
+        if verdict == Verdict::Insufficient {
+            return Ok(false);
+        }
+        let case = hash(Purpose::Statement, &[&wire::encode(&self.kind), &self.accused.0, self.about]);
+        if cx.tx.get(FILED, &case)?.is_none() {
+            cx.tx.put(FILED, &case, Vec::new());
+            Filed::file(cx, evidence, verdict);
+        }
+        Ok(true)
     }
-    guilty
 }
 
 #[cfg(test)]

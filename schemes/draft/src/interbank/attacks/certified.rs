@@ -1,13 +1,13 @@
 use farthing_core::refusal::{Code, Fault, Remedy};
 use farthing_core::sign::Verified;
 use farthing_core::time::Span;
-use farthing_ledger::Ledger;
+use farthing_ledger::{ACCOUNT_MAX, Ledger};
 use farthing_role::Halt;
 use farthing_store::Reader;
 
 use super::super::messages::{Cashier, Certify, Fate};
 use super::super::testing::*;
-use super::super::{check_certified, endorse};
+use super::super::{Payers, check_certified, endorse};
 use crate::messages::Draft;
 
 fn certify(
@@ -125,12 +125,12 @@ fn payee_refuses_a_certification_of_another_cheque_or_by_another_bank() {
     assert!(check_certified(&cheque, good).is_ok());
 }
 
-fn buy(town: &mut Town, amount: u64) -> Verified<Draft> {
+fn buy(town: &mut Town, buyer: u8, amount: u64) -> Verified<Draft> {
     let request = town.request_id();
     let deposit_by = town.now.after(Span::from_days(1));
     let order = farthing_core::id::OrderId([2; 32]);
     let ask = Cashier { payee: key(CAROL).id(), amount: micros(amount), order, deposit_by };
-    let buyer = key(ALICE).id();
+    let buyer = key(buyer).id();
     let cheque = town.act(0, |bank, cx| bank.cheques.cashier(cx, buyer, request, &ask)).unwrap();
     let again = town.act(0, |bank, cx| bank.cheques.cashier(cx, buyer, request, &ask)).unwrap();
     assert_eq!(cheque, again);
@@ -140,7 +140,7 @@ fn buy(town: &mut Town, amount: u64) -> Verified<Draft> {
 #[test]
 fn a_cashiers_cheque_is_paid_for_when_it_is_bought_and_clears_once() {
     let mut town = Town::new(3);
-    let cheque = buy(&mut town, 300);
+    let cheque = buy(&mut town, ALICE, 300);
     assert_eq!(town.balance(0, ALICE), i128::from(FUNDS) - 300);
     spend_the_rest(&mut town);
     let before = town.balance(2, CAROL);
@@ -155,7 +155,7 @@ fn a_cashiers_cheque_is_paid_for_when_it_is_bought_and_clears_once() {
 #[test]
 fn a_cashiers_cheque_that_nobody_presents_is_given_back_and_never_paid_as_well() {
     let mut town = Town::new(2);
-    let (cheque, other) = (buy(&mut town, 300), buy(&mut town, 300));
+    let (cheque, other) = (buy(&mut town, ALICE, 300), buy(&mut town, ALICE, 300));
     assert_ne!(cheque.digest(), other.digest());
     town.deposit(&cheque);
     let sent = town.send_due(1).remove(0);
@@ -166,6 +166,27 @@ fn a_cashiers_cheque_that_nobody_presents_is_given_back_and_never_paid_as_well()
     assert_eq!(town.balance(0, ALICE), i128::from(FUNDS));
     let _ = town.carry(1, &sent);
     assert_eq!((town.balance(0, ALICE), town.balance(1, CAROL)), (i128::from(FUNDS), 0));
+}
+
+#[test]
+fn a_buyer_whose_account_is_full_gets_its_money_back_later_and_keeps_nobody_waiting() {
+    let mut town = Town::new(2);
+    town.enrol(0, 11, FUNDS);
+    let full = buy(&mut town, ALICE, 300);
+    town.now = town.now.after(Span::from_millis(1));
+    buy(&mut town, 11, 300);
+    town.enrol(0, ALICE, ACCOUNT_MAX - (FUNDS - 300));
+    town.now = full.body().deposit_by.after(Span::from_millis(1));
+    assert!(!town.act(0, |bank, cx| bank.cheques.tick(cx)).unwrap());
+    assert_eq!((town.balance(0, 11), town.balance(0, ALICE)), (i128::from(FUNDS), i128::from(ACCOUNT_MAX)));
+    let other = town.draft(77, 500);
+    let (spends, outside) = (town.signed(ALICE, &other), town.outside(0));
+    town.act(0, |bank, cx| bank.payers.pay(cx, &spends, SERIAL, outside)).unwrap();
+    town.now = town.now.after(Span::from_days(1));
+    for _ in 0..2 {
+        town.act(0, |bank, cx| bank.cheques.tick(cx)).unwrap();
+        assert_eq!(town.balance(0, ALICE), i128::from(ACCOUNT_MAX) - 200);
+    }
 }
 
 #[test]

@@ -52,6 +52,26 @@ fn a_bank_that_answers_for_another_amount_convicts_itself_and_moves_nothing() {
 }
 
 #[test]
+fn a_bank_that_lies_anew_at_every_retry_is_filed_once() {
+    let mut town = Town::new(2);
+    let (sent, honest) = answered(&mut town);
+    for amount in 1..5 {
+        town.now = town.now.after(Span::from_hours(1));
+        let lie = said(&honest, |said| said.amount = micros(amount));
+        assert_eq!(tell(&mut town, 1, &sent, lie).unwrap(), Progress::Convicted(bank_key(0).id()));
+    }
+    assert_eq!(town.evidence(1), [(EvidenceKind::FalseOutcome, Verdict::Guilty(bank_key(0).id()))]);
+    tell(&mut town, 1, &sent, honest.clone()).unwrap();
+    for nth in 1..5 {
+        town.now = town.now.after(Span::from_hours(1));
+        let other = said(&honest, |said| said.time = said.time.before(Span::from_millis(nth)));
+        assert_eq!(tell(&mut town, 1, &sent, other).unwrap(), Progress::Convicted(bank_key(0).id()));
+    }
+    assert_eq!(town.evidence(1).len(), 2);
+    assert_eq!(town.balance(1, CAROL), 300);
+}
+
+#[test]
 fn a_bank_that_pays_after_the_end_convicts_itself_and_the_payee_has_its_money() {
     let mut town = Town::new(2);
     let (sent, honest) = answered(&mut town);

@@ -186,6 +186,99 @@ fn a_day_is_stated_only_when_it_is_over_and_nothing_is_paid_on_it_afterwards() {
     assert_eq!(town.balance(1, CAROL), 300);
 }
 
+fn close(town: &mut Town, at: usize, with: usize) -> Result<(), Halt> {
+    let with = bank_key(with).id();
+    town.act(at, |bank, cx| bank.cheques.close_peer(cx, with, Currency::XTS))
+}
+
+#[test]
+fn a_bank_that_closes_a_peer_and_opens_it_again_does_not_forget_which_days_it_stated() {
+    let mut town = Town::new(2);
+    let day = day_of(town.now);
+    let morning = town.now;
+    town.now = town.now.after(Span::from_days(1));
+    let page = state(&mut town, 0, 1, day, None).unwrap();
+    close(&mut town, 0, 1).unwrap();
+    town.open_peer(0, 1, FUNDS);
+    // The clock set back, a cheque comes: paid now, it would be missing on a page that is out.
+    town.now = morning;
+    let cheque = town.cheque(ALICE, 300);
+    town.deposit(&cheque);
+    let sent = town.send_due(1).pop().unwrap();
+    assert_eq!(code(town.carry(1, &sent)), Code::Clock);
+    assert_eq!((town.balance(0, ALICE), town.balance(1, CAROL)), (i128::from(FUNDS), 0));
+    assert_eq!(state_later(&mut town, 0, 1, day), page);
+    town.run();
+    assert!(town.evidence(1).is_empty());
+    assert_eq!(town.balance(1, CAROL), 300);
+}
+
+/// What a bank states of a day once it is over.
+fn state_later(town: &mut Town, at: usize, to: usize, day: u64) -> Signed<Page> {
+    town.now = town.now.after(Span::from_secs(23 * 3_600 + 1_800));
+    state(town, at, to, day, None).unwrap()
+}
+
+#[test]
+fn a_bank_does_not_close_a_peer_with_a_cheque_under_way_to_it_or_for_it_or_money_owed() {
+    let mut town = Town::new(3);
+    let cheque = town.cheque(ALICE, 300);
+    town.deposit(&cheque);
+    let sent = town.send_due(2).pop().unwrap();
+    assert_eq!(code(close(&mut town, 2, 1)), Code::State);
+    town.carry(2, &sent).unwrap();
+    // At the bank between, the cheque is under way for the one that brought it.
+    assert_eq!(code(close(&mut town, 1, 2)), Code::State);
+    assert_eq!(code(close(&mut town, 1, 0)), Code::State);
+    town.run();
+    assert_eq!(town.balance(2, CAROL), 300);
+    for (at, with) in [(0, 1), (1, 0), (1, 2), (2, 1)] {
+        assert_eq!(code(close(&mut town, at, with)), Code::State);
+    }
+    for (at, with, paid) in [(0, 1, true), (1, 0, false), (1, 2, true), (2, 1, false)] {
+        let paid = movement(&town, at, with, 300, paid);
+        town.act(at, |bank, cx| bank.cheques.pay_off(cx, &paid)).unwrap();
+        close(&mut town, at, with).unwrap();
+    }
+}
+
+#[test]
+fn a_bank_takes_from_a_closed_peer_and_sends_to_it_nothing_but_still_states_what_it_paid() {
+    let mut town = Town::new(3);
+    let day = a_day_between(&mut town);
+    for (at, with) in [(0, 1), (2, 1)] {
+        close(&mut town, at, with).unwrap();
+    }
+    let cheque = town.cheque(ALICE, 300);
+    let presented = town.endorsed(&cheque, 2);
+    assert_eq!(code(town.present(2, key(CAROL).id(), &presented)), Code::Unknown, "no way is left");
+    let via = bank_key(1).id();
+    let route = town.act(2, |bank, cx| bank.cheques.open_route(cx, key(9).id(), network(9), Currency::XTS, via));
+    assert_eq!(code(route), Code::Unknown);
+    town.enrol(1, CAROL, 0);
+    let presented = town.endorsed(&cheque, 1);
+    town.present(1, key(CAROL).id(), &presented).unwrap();
+    let sent = town.send_due(1).pop().unwrap();
+    assert_eq!(code(town.carry(1, &sent)), Code::Unknown, "the bank drawn on takes nothing from it");
+    let page = state_later(&mut town, 0, 1, day);
+    assert_eq!(compare(&mut town, 1, 0, &page).unwrap().agreed, 1);
+    town.open_peer(0, 1, FUNDS);
+    town.run();
+    assert_eq!(town.balance(1, CAROL), 300);
+}
+
+/// One cheque cleared by way of bank 1, and everything paid off.
+fn a_day_between(town: &mut Town) -> u64 {
+    let cheque = town.cheque(ALICE, 300);
+    town.deposit(&cheque);
+    town.run();
+    for (at, with, paid) in [(0, 1, true), (1, 0, false), (1, 2, true), (2, 1, false)] {
+        let paid = movement(town, at, with, 300, paid);
+        town.act(at, |bank, cx| bank.cheques.pay_off(cx, &paid)).unwrap();
+    }
+    day_of(town.now)
+}
+
 #[test]
 fn a_bank_compares_no_page_that_is_forged_foreign_or_out_of_order() {
     let mut town = Town::new(2);
