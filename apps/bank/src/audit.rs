@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use farthing_clearing::bank::{LogError, LogHead};
 use farthing_core::sign::Signed;
 use farthing_ledger::{AccountKind, Head, StoreFault, Totals};
 use farthing_role::Scan;
@@ -15,6 +16,7 @@ use farthing_store::{Overlay, Reader, SqliteSnapshot, StoreError};
 use serde::Serialize;
 
 use crate::chart::{REPORTS, SUMS, decode, read};
+use crate::clearing_log::{self, ClearingLogError};
 use crate::home::{BankHome, HomeError, books_of};
 use crate::messages::{LiabilityReport, network_of};
 use crate::published::{self, NotTheLatest};
@@ -40,6 +42,10 @@ pub struct AuditSummary {
     pub accounts: u64,
     /// Signed reports that the journal was compared with.
     pub reports: usize,
+    /// How many rows the clearing's log has.
+    pub clearing_rows: u64,
+    /// The hash of the last of them, in hexadecimal.
+    pub clearing_head: String,
     /// What all accounts of each currency hold, by kind, in micros.
     pub totals: BTreeMap<String, BTreeMap<String, i128>>,
 }
@@ -74,6 +80,9 @@ pub enum AuditFailure {
         /// The journal's, in micros.
         journal: i128,
     },
+    /// The clearing's log, in the books or outside of them.
+    #[error(transparent)]
+    ClearingLog(#[from] ClearingLogError),
     /// Older than what was published.
     #[error(transparent)]
     NotTheLatest(#[from] NotTheLatest),
@@ -91,7 +100,7 @@ pub fn audit(home: &Path) -> Result<AuditSummary, AuditFailure> {
     let config = BankHome::config_of(home)?;
     let path = books_of(home);
     let books = SqliteSnapshot::open(&path, &tables()).map_err(|why| AuditFailure::Store { path, why })?;
-    let mut heads = signed_heads(&books, &config.name)?;
+    let (mut heads, clearing_heads) = signed_heads(&books, &config.name)?;
     let reports = heads.len();
     published::check(home, &books)?;
     heads.extend(published::load(home)?);
@@ -101,6 +110,13 @@ pub fn audit(home: &Path) -> Result<AuditSummary, AuditFailure> {
         AuditError::Bad(bad) => AuditFailure::Bad(bad),
         AuditError::Store(fault) => AuditFailure::Fault(fault),
     })?;
+    let log = home.join(&config.clearing.log);
+    let clearing = clearing_log::audit(&log, &Overlay::new(&books))?;
+    for head in clearing_heads {
+        if !clearing_log::goes_through(head, &Overlay::new(&books))? {
+            return Err(ClearingLogError::Books(LogError(head.seq)).into());
+        }
+    }
     let sums: Sums = read(&Overlay::new(&books), SUMS, &Sums::key(config.currency))?.unwrap_or_default();
     let counted = report.totals.get(&config.currency).copied().unwrap_or_default();
     for kind in AccountKind::ALL {
@@ -116,13 +132,15 @@ pub fn audit(home: &Path) -> Result<AuditSummary, AuditFailure> {
         transfers: report.transfers,
         holds: report.holds,
         accounts: report.accounts,
+        clearing_rows: clearing.seq,
+        clearing_head: hex::encode(clearing.hash),
         reports,
         totals: report.totals.iter().map(|(currency, totals)| (currency.to_string(), by_kind(totals))).collect(),
     })
 }
 
-/// The heads in the latest reports, each properly signed by the same bank.
-fn signed_heads(books: &dyn Reader, bank_name: &str) -> Result<Vec<Head>, AuditFailure> {
+/// The heads of journal and clearing in the latest reports, each properly signed by the same bank.
+fn signed_heads(books: &dyn Reader, bank_name: &str) -> Result<(Vec<Head>, Vec<LogHead>), AuditFailure> {
     let mut latest: VecDeque<(Vec<u8>, Vec<u8>)> = VecDeque::with_capacity(HEADS_MAX + PAGE);
     let mut after: Option<Vec<u8>> = None;
     loop {
@@ -136,7 +154,7 @@ fn signed_heads(books: &dyn Reader, bank_name: &str) -> Result<Vec<Head>, AuditF
         }
     }
     let mut bank = None;
-    let mut heads = Vec::with_capacity(latest.len());
+    let (mut heads, mut clearing) = (Vec::with_capacity(latest.len()), Vec::new());
     for (key, row) in latest {
         let at = key.try_into().map_or(0, u64::from_be_bytes);
         let signed: Signed<LiabilityReport> = decode(REPORTS, &row)?;
@@ -144,8 +162,9 @@ fn signed_heads(books: &dyn Reader, bank_name: &str) -> Result<Vec<Head>, AuditF
         let network = network_of(signer, bank_name);
         let report = signed.verify_by(network, signer).map_err(|_| AuditFailure::Report(at))?;
         heads.push(Head { seq: report.body().journal_rows, hash: report.body().journal_head });
+        clearing.extend(report.body().clearing);
     }
-    Ok(heads)
+    Ok((heads, clearing))
 }
 
 /// A kind of account, for people.
@@ -160,6 +179,7 @@ impl fmt::Display for AuditSummary {
         writeln!(f, "  transfers  {}", self.transfers)?;
         writeln!(f, "  holds      {}", self.holds)?;
         writeln!(f, "  accounts   {}", self.accounts)?;
+        writeln!(f, "  clearing   {} rows, head {}", self.clearing_rows, self.clearing_head)?;
         write!(f, "  reports    {} signed ones agree", self.reports)?;
         for (currency, totals) in &self.totals {
             for (kind, sum) in totals {

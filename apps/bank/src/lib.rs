@@ -16,6 +16,7 @@
 pub mod alarm;
 pub mod audit;
 pub mod chart;
+pub mod clearing_log;
 pub mod client;
 pub mod facilitator;
 pub mod home;

@@ -5,6 +5,7 @@
 //! bank.key     statement key and sealing key, sealed with the passphrase
 //! ca.key       the certifying key, sealed likewise; only the signer's process reads it
 //! bank.db      the books
+//! clearing.log the clearing's log once more, unless bank.toml names another place
 //! tls/         a self-made certificate, where one is used
 //! ```
 
@@ -157,6 +158,12 @@ impl BankHome {
     #[must_use]
     pub fn books(&self) -> PathBuf {
         books_of(&self.path)
+    }
+
+    /// The file with the clearing's log.
+    #[must_use]
+    pub fn clearing_log(&self) -> PathBuf {
+        self.path.join(&self.config.clearing.log)
     }
 
     /// The key that signs the bank's statements.

@@ -1,5 +1,6 @@
 //! What a bank says of itself to everybody.
 
+use farthing_clearing::bank::LogHead;
 use farthing_core::amount::{Amount, Currency};
 use farthing_core::cert::Limits;
 use farthing_core::hash::{Purpose, hash};
@@ -112,6 +113,9 @@ pub struct LiabilityReport {
     /// When, by the bank's clock.
     #[n(9)]
     pub time: Time,
+    /// How far the clearing's own log goes; none in reports from before there was one.
+    #[n(10)]
+    pub clearing: Option<LogHead>,
 }
 
 impl LiabilityReport {

@@ -6,7 +6,7 @@ use farthing_core::sign::Signed;
 use farthing_core::time::{Span, Time};
 use farthing_core::wire::{self, Bounded};
 use farthing_draft::interbank::messages::{Answer, Digest, Page};
-use farthing_draft::interbank::{Comparison, Discrepancy, Interbank, Matter, Outgoing, PeerTerms, day_of};
+use farthing_draft::interbank::{Comparison, Discrepancy, Matter, Outgoing, PeerTerms, day_of};
 use farthing_role::{Context, Halt, Records, Scan};
 use minicbor::{Decode, Encode};
 
@@ -62,11 +62,6 @@ pub(crate) fn peers(tx: &dyn Records) -> Result<Vec<(PeerId, PeerRow)>, Halt> {
 }
 
 impl BankRole {
-    /// Cheques, for the sender.
-    pub(crate) const fn interbank(&self) -> &Interbank {
-        &self.interbank
-    }
-
     pub(super) fn open_peer(&self, cx: &mut Context<'_>, ask: &OpenPeer) -> Result<PeerNamed, Halt> {
         self.chart.check(ask.limit)?;
         let address: BankAddress = ask.url.as_str().parse().map_err(|_| {

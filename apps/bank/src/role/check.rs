@@ -55,7 +55,7 @@ impl BankRole {
         let (mut claims, mut clearings, mut deposits) = (Gathered::none(), Gathered::none(), Gathered::none());
         let mut answers: Vec<Option<Result<Checked, Halt>>> = Vec::with_capacity(requests.len());
         for (at, request) in requests.into_iter().enumerate() {
-            let Request { sender, id, kind, epoch, .. } = request;
+            let Request { id, kind, epoch, .. } = request;
             let about = (id, epoch);
             answers.push(match kind {
                 netpay::CLAIM => claim_of(request, facts).map(|claim| claims.add(at, about, claim)).err().map(Err),

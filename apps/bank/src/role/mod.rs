@@ -2,6 +2,7 @@
 
 mod ask;
 mod banks;
+mod capital;
 mod check;
 mod clearing;
 mod copies;

@@ -7,8 +7,10 @@
 mod clock;
 mod desk;
 mod frames;
+mod log_keeper;
 mod pages;
 mod report;
+mod sender;
 mod x402;
 
 use std::net::SocketAddr;
@@ -22,12 +24,13 @@ use farthing_net::http::endpoint::EndpointError;
 use farthing_net::http::server::{BindError, Limits, Server, ServerConfig};
 use farthing_role::Context;
 use farthing_store::audit::{AuditError, audit};
-use farthing_store::{Reader, SqliteOptions, SqliteStore, StoreError};
+use farthing_store::{Overlay, Reader, SqliteOptions, SqliteStore, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::alarm::Alarm;
 use crate::chart::Chart;
+use crate::clearing_log::{ClearingLog, ClearingLogError};
 use crate::client::BankAddress;
 use crate::facilitator::Facilitator;
 use crate::home::{BankHome, HomeError, Unlock};
@@ -38,7 +41,9 @@ use crate::signer::{CertificateSigner, ChildSigner, InProcessSigner, SignerComma
 
 pub use clock::SharedClock;
 use desk::Desk;
+use log_keeper::LogKeeper;
 use report::Reporter;
+use sender::Sender;
 
 /// How often the liabilities are looked at and, if anything moved, published.
 pub const REPORT_EVERY: Duration = Duration::from_secs(10);
@@ -105,6 +110,9 @@ pub enum StartError {
     /// Its books are older than what it has published.
     #[error(transparent)]
     NotTheLatest(#[from] NotTheLatest),
+    /// The clearing's log outside of the books.
+    #[error(transparent)]
+    ClearingLog(#[from] ClearingLogError),
     /// The books could not be read.
     #[error(transparent)]
     Fault(#[from] StoreFault),
@@ -134,6 +142,7 @@ pub struct Bank {
     bank: BankAddress,
     driver: DriverHandle,
     reporter: Arc<Reporter>,
+    sender: Arc<Sender>,
     alarm: Arc<Alarm>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
@@ -166,6 +175,7 @@ impl Bank {
         let store = SqliteStore::open(&path, &tables(), &SqliteOptions::default()).map_err(at_books)?;
         let folder = home.path().to_owned();
         published::check(&folder, &store)?;
+        let log = ClearingLog::open(&home.clearing_log(), &Overlay::new(&store))?;
         let chart = Chart { network: home.network(), currency: home.config.currency };
         let alarm = Arc::new(Alarm::default());
         let store = audited(store, &alarm).await?;
@@ -180,7 +190,11 @@ impl Bank {
         let key = Arc::new(home.keys.statement);
         let reporter =
             Arc::new(Reporter::new(folder, chart, Arc::clone(&key), driver.clone(), clock.clone(), Arc::clone(&alarm)));
+        let (capital, owner) = (home.config.draft.credit_total, Arc::clone(&role));
+        driver.transact(move |cx| owner.bring_capital(cx, capital)).await.map_err(StartError::Count)?;
         reporter.count_and_publish().await.map_err(StartError::Count)?;
+        let sender = Sender::new(Arc::clone(&role), chart, driver.clone(), Arc::clone(&key), clock.clone());
+        let (sender, keeper) = (Arc::new(sender), LogKeeper::new(log, driver.clone()));
 
         let terms = home.config.terms.netpay();
         let info = BankInfo {
@@ -224,10 +238,12 @@ impl Bank {
         let (stop, stopping) = watch::channel(false);
         let tasks = vec![
             tokio::spawn(server.serve(router, stopped(stopping.clone()))),
-            tokio::spawn(Arc::clone(&reporter).run(report_every, stopped(stopping))),
+            tokio::spawn(Arc::clone(&reporter).run(report_every, stopped(stopping.clone()))),
+            tokio::spawn(Arc::clone(&sender).run(stopped(stopping.clone()))),
+            tokio::spawn(keeper.run(stopped(stopping))),
         ];
         tracing::info!(%address, %bank, rail, "the bank is open");
-        Ok(Self { address, bank, driver, reporter, alarm, stop, tasks })
+        Ok(Self { address, bank, driver, reporter, sender, alarm, stop, tasks })
     }
 
     /// Where it listens.
@@ -262,6 +278,14 @@ impl Bank {
     /// [`NoReply`].
     pub async fn tick_now(&self) -> Result<(), NoReply> {
         self.driver.tick_now().await
+    }
+
+    /// Asks other banks now what is due to be asked, and waits for their answers.
+    ///
+    /// # Errors
+    /// [`NoReply`].
+    pub async fn exchange_now(&self) -> Result<(), NoReply> {
+        self.sender.exchange().await
     }
 
     /// Serves until `shutdown` is done or the store fails, then stops: takes nothing more, answers

@@ -189,6 +189,10 @@ struct LiabilitiesPage {
     journal_rows: u64,
     /// The hash of the last of them, in hexadecimal.
     journal_head: String,
+    /// How many rows the clearing's log has.
+    clearing_rows: u64,
+    /// The hash of the last of them, in hexadecimal.
+    clearing_head: String,
     /// When this was signed: milliseconds since 1970.
     time_millis: u64,
     /// Canonical Signed<LiabilityReport>, in hexadecimal.
@@ -205,6 +209,7 @@ async fn liabilities(State(house): State<House>) -> Result<Json<LiabilitiesPage>
     let not_yet = || Problem::overload(StatusCode::SERVICE_UNAVAILABLE, 1, "the books are being counted");
     let latest = latest.ok_or_else(not_yet)?;
     let LiabilityReport { currency, customer, backing, deposit, fees, suspense, funded, .. } = latest.report;
+    let clearing = latest.report.clearing.unwrap_or_default();
     Ok(Json(LiabilitiesPage {
         currency: currency.to_string(),
         customer,
@@ -216,6 +221,8 @@ async fn liabilities(State(house): State<House>) -> Result<Json<LiabilitiesPage>
         conserved: latest.report.is_conserved(),
         journal_rows: latest.report.journal_rows,
         journal_head: hex::encode(latest.report.journal_head),
+        clearing_rows: clearing.seq,
+        clearing_head: hex::encode(clearing.hash),
         time_millis: latest.report.time.as_millis(),
         statement: hex::encode(wire::encode(&latest.signed)),
     }))

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use farthing_clearing::bank::{LogHead, log_head};
 use farthing_core::sign::{SecretKey, Signed};
 use farthing_core::time::{Span, Time};
 use farthing_core::wire;
@@ -54,6 +55,8 @@ struct Books {
     /// The same, counted account by account.
     counted: Option<Totals>,
     head: Head,
+    /// How far the clearing's log goes.
+    clearing: LogHead,
 }
 
 impl Reporter {
@@ -114,7 +117,8 @@ impl Reporter {
         let latest = self.latest();
         let fresh = latest.filter(|latest| {
             let before = &latest.report;
-            let moved = (before.journal_rows, before.journal_head) != (report.journal_rows, report.journal_head);
+            let far = |report: &LiabilityReport| (report.journal_rows, report.journal_head, report.clearing);
+            let moved = far(before) != far(&report);
             !moved && before.is_conserved() == report.is_conserved() && now.since(before.time) < REPORT_AGE_MAX
         });
         if let Some(latest) = fresh {
@@ -166,6 +170,7 @@ impl Reporter {
             journal_rows: books.head.seq,
             journal_head: books.head.hash,
             time: now,
+            clearing: Some(books.clearing),
         };
         if !report.is_conserved() {
             self.alarm.raise(format!("the bank owes {} micros and was given {}", report.owed(), report.funded));
@@ -175,10 +180,11 @@ impl Reporter {
 }
 
 fn look(chart: &Chart, snapshot: &dyn Reader, count: bool) -> Result<Books, StoreFault> {
+    let clearing = log_head(&Overlay::new(snapshot))?;
     let sums = read(&Overlay::new(snapshot), SUMS, &Sums::key(chart.currency))?.unwrap_or_default();
     let head = snapshot.head()?;
     let counted = if count { Some(counted(chart, snapshot)?) } else { None };
-    Ok(Books { sums, counted, head })
+    Ok(Books { sums, counted, head, clearing })
 }
 
 fn counted(chart: &Chart, snapshot: &dyn Reader) -> Result<Totals, StoreFault> {
