@@ -23,7 +23,7 @@ use crate::messages::{
 };
 use crate::payee::{Expected, Payee, Taken, Terms as PayeeTerms};
 use crate::payer::{Drawn, Payer, Purchase};
-use crate::{messages, wallet};
+use crate::{interbank, messages, wallet};
 
 pub(crate) const HERE: NetworkId = NetworkId([7; 16]);
 pub(crate) const BANK: u8 = 1;
@@ -81,7 +81,7 @@ impl World {
     }
 
     pub(crate) fn with(terms: Terms) -> Self {
-        let tables: Vec<_> = bank::TABLES.into_iter().chain([EVIDENCE]).collect();
+        let tables: Vec<_> = bank::TABLES.into_iter().chain(interbank::TABLES).chain([EVIDENCE]).collect();
         let chart = Chart { network: HERE, currency: Currency::XTS };
         let mut world = Self {
             store: MemoryStore::new(&tables),

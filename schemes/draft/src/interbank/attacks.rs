@@ -5,3 +5,4 @@ mod clearing;
 mod failing;
 mod lying;
 mod settling;
+mod together;

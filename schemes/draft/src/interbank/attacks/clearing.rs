@@ -245,7 +245,7 @@ fn a_cheque_on_an_unknown_bank_or_in_a_false_network_or_for_nothing_is_not_taken
 }
 
 #[test]
-fn banks_do_not_send_a_cheque_in_a_circle_nor_further_than_eight_hops() {
+fn banks_do_not_send_a_cheque_in_a_circle() {
     let mut town = Town::new(3);
     // The middle bank is misled to send cheques on bank 0 back to bank 2, and has no accounts with 0.
     let (drawee, via) = (key(77).id(), bank_key(2).id());
@@ -259,7 +259,29 @@ fn banks_do_not_send_a_cheque_in_a_circle_nor_further_than_eight_hops() {
     town.deposit(&cheque);
     let sent = town.send_due(2).remove(0);
     assert_eq!(code(town.carry(2, &sent)), Code::Policy);
-    assert_eq!(HOPS_MAX, 8);
+}
+
+#[test]
+fn a_cheque_clears_over_eight_endorsements_and_no_bank_makes_a_ninth() {
+    // The payee's endorsement, and one of every bank but the one drawn on.
+    let mut town = Town::new(HOPS_MAX);
+    let cheque = town.cheque(ALICE, 300);
+    let (presented, _) = town.deposit(&cheque);
+    town.run();
+    let told = end(town.present(HOPS_MAX - 1, key(CAROL).id(), &presented).unwrap());
+    assert_eq!((told.hops.as_slice().len(), town.balance(HOPS_MAX - 1, CAROL)), (HOPS_MAX, 300));
+    let mut town = Town::new(HOPS_MAX + 1);
+    let cheque = town.cheque(ALICE, 300);
+    town.deposit(&cheque);
+    for at in (3..=HOPS_MAX).rev() {
+        let sent = town.send_due(at).pop().unwrap();
+        town.carry(at, &sent).unwrap();
+    }
+    let sent = town.send_due(2).pop().unwrap();
+    assert_eq!(code(town.carry(2, &sent)), Code::Limit);
+    assert!(town.send_due(1).is_empty());
+    assert_eq!((town.owed(1, 0), town.provisional(1, bank_key(2).id())), ((0, 0), 0));
+    assert_eq!((town.balance(0, ALICE), town.balance(HOPS_MAX, CAROL)), (i128::from(FUNDS), 0));
 }
 
 #[test]
