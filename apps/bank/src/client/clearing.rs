@@ -3,6 +3,7 @@
 use farthing_clearing::frame::MessageId;
 use farthing_clearing::messages::{Enrol, KeyGrant, Rotate, kind};
 use farthing_core::id::RequestId;
+use farthing_core::refusal::{Code, Money, Refusal};
 use farthing_core::seal::Sealed;
 use farthing_core::sign::{SecretKey, Signed, Verified};
 use farthing_core::wire::{self, MESSAGE_MAX};
@@ -51,7 +52,15 @@ impl BankClient {
         })?;
         let lost = |why: ReadError| AskError::Unknown(why.to_string());
         if !answer.status().is_success() {
-            return Err(unsigned(read_problem(answer).await.map_err(lost)?));
+            let problem = read_problem(answer).await.map_err(lost)?;
+            return Err(match problem.code {
+                // The very frame may have been carried out before its key was replaced.
+                Some(code @ Code::Decrypt) => {
+                    let refusal = Refusal::new(code, problem.detail).money(Money::Unknown);
+                    AskError::Refused { refusal, authenticated: false }
+                }
+                _ => unsigned(problem),
+            });
         }
         let body = read_bounded(answer, MESSAGE_MAX).await.map_err(lost)?;
         match wire::decode(&body).map_err(|_| forged())? {

@@ -1,7 +1,7 @@
 //! Where frames of the clearing arrive: opened beside everything else, carried out in a transaction.
 
 use farthing_clearing::frame::MessageId;
-use farthing_core::refusal::{Code, Refusal};
+use farthing_core::refusal::{Code, Money, Refusal};
 use farthing_core::wire;
 use farthing_driver::NoReply;
 use farthing_net::http::problem::Problem;
@@ -53,5 +53,5 @@ impl Desk {
 fn not_opened() -> Refusal {
     let why = "no such frame is taken here: if it is your wallet's, its key was replaced or its books are old; compare \
                them with the bank (farthing reconcile)";
-    Refusal::new(Code::Decrypt, why)
+    Refusal::new(Code::Decrypt, why).money(Money::Unknown)
 }
