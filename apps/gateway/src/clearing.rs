@@ -1,6 +1,7 @@
 //! Coupons become money: in parts while sessions run, and for good when they end.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use farthing_bank::client::{AskError, BankClient};
@@ -14,11 +15,14 @@ use farthing_coupon::micro::SessionName;
 use farthing_coupon::session::Session;
 use farthing_driver::{Clock, NoReply};
 use farthing_role::Scan;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::acquirer::Acquirer;
-use crate::book::Book;
 use crate::book::records::{CLEARINGS, SESSIONS, SINGLES, Sent, SessionRecord, TOTALS, Totals};
+use crate::book::{Book, lock};
 use crate::counter::PAGE;
+use crate::running::Bank;
 
 /// When to clear without being asked.
 #[derive(Clone, Copy, Debug)]
@@ -65,40 +69,100 @@ pub struct Cleared {
     pub waiting: u64,
 }
 
+/// The most sessions that wait to be cleared for good by name; what is beyond is found by the next
+/// look at all.
+const CLOSING_MAX: usize = 65_536;
+
+/// Sessions that are to be cleared for good without a look at all of them.
+#[derive(Debug, Default)]
+pub(crate) struct Closing {
+    names: Mutex<BTreeSet<SessionName>>,
+    wanted: Notify,
+}
+
+impl Closing {
+    /// A session was closed.
+    pub(crate) fn add(&self, name: SessionName) {
+        self.wait(name);
+        self.wanted.notify_one();
+    }
+
+    /// A session is to be looked at again later.
+    fn wait(&self, name: SessionName) {
+        let mut names = lock(&self.names);
+        if names.len() < CLOSING_MAX {
+            names.insert(name);
+        }
+    }
+
+    fn any(&self) -> bool {
+        !lock(&self.names).is_empty()
+    }
+
+    fn take(&self) -> BTreeSet<SessionName> {
+        std::mem::take(&mut lock(&self.names))
+    }
+}
+
+/// One round of clearing: what came of it, and what is to be asked for.
+#[derive(Default)]
+struct Round {
+    done: Cleared,
+    items: Vec<Clearing>,
+    steps: u64,
+}
+
 /// Clears for a gateway.
 pub struct Clearer {
-    pub(crate) book: Arc<Book>,
-    pub(crate) acquirer: Arc<dyn Acquirer>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) when: ClearWhen,
-    pub(crate) wanted: Arc<tokio::sync::Notify>,
-    pub(crate) zero: Amount,
+    book: Arc<Book>,
+    acquirer: Arc<dyn Acquirer>,
+    clock: Arc<dyn Clock>,
+    when: ClearWhen,
+    closing: Arc<Closing>,
+    zero: Amount,
     /// One clearing at a time: two would ask for the same twice.
-    pub(crate) clearing: tokio::sync::Mutex<()>,
+    clearing: tokio::sync::Mutex<()>,
 }
 
 impl Clearer {
+    /// Clears what is in a book, with a bank.
+    pub(crate) fn new(
+        book: Arc<Book>,
+        bank: &Bank,
+        clock: Arc<dyn Clock>,
+        when: ClearWhen,
+        closing: Arc<Closing>,
+    ) -> Self {
+        let (acquirer, zero) = (Arc::clone(&bank.acquirer), bank.currency.zero());
+        Self { book, acquirer, clock, when, closing, zero, clearing: tokio::sync::Mutex::new(()) }
+    }
+
     /// Clears when it is time to, until `stop`.
     pub async fn keep(&self, stop: impl Future<Output = ()> + Send) {
         tokio::pin!(stop);
-        let mut next = tokio::time::Instant::now() + self.when.every;
+        let waiting_every = self.when.every.min(WAITING_EVERY);
+        let (mut next, mut again) = (Instant::now() + self.when.every, Instant::now());
         loop {
             let wanted = tokio::select! {
                 () = &mut stop => return,
-                () = self.wanted.notified() => true,
+                () = self.closing.wanted.notified() => true,
                 () = tokio::time::sleep(LOOK_EVERY) => false,
             };
             let enough = self.when.threshold.is_some_and(|enough| enough.as_micros() <= self.book.uncleared_micros());
-            if wanted || enough || tokio::time::Instant::now() >= next {
+            let cleared = if enough || Instant::now() >= next {
                 let cleared = self.clear().await;
-                let waiting = cleared.as_ref().is_ok_and(|done| done.waiting > 0);
-                match cleared {
-                    Ok(done) => tracing::info!(?done, "cleared"),
-                    Err(why) => tracing::warn!(%why, "not all is cleared; it is tried again"),
-                }
-                let pause = if waiting { self.when.every.min(WAITING_EVERY) } else { self.when.every };
-                next = tokio::time::Instant::now() + pause;
+                next = Instant::now() + self.when.every;
+                cleared
+            } else if wanted || (self.closing.any() && Instant::now() >= again) {
+                self.clear_closed().await
+            } else {
+                continue;
+            };
+            match cleared {
+                Ok(done) => tracing::info!(?done, "cleared"),
+                Err(why) => tracing::warn!(%why, "not all is cleared; it is tried again"),
             }
+            again = Instant::now() + waiting_every;
         }
     }
 
@@ -111,55 +175,94 @@ impl Clearer {
     /// [`ClearError`]; what was done stays done.
     pub async fn clear(&self) -> Result<Cleared, ClearError> {
         let _one = self.clearing.lock().await;
-        let mut done = Cleared::default();
-        for (id, sent) in self.sent_before().await? {
-            self.send(id, sent.clearings, &mut done).await?;
-        }
-        self.book.fold().await?;
+        // All of them are looked at.
+        self.closing.take();
+        let mut round = self.begin_round().await?;
         let mut after: Option<Vec<u8>> = None;
-        let (mut items, mut steps) = (Vec::new(), 0);
         loop {
             let page = Scan { prefix: b"", after: after.as_deref(), limit: PAGE };
             let rows = self.book.handle().read(|store| store.scan(SESSIONS, page)).await?;
             let rows = rows.map_err(|_| NoReply::Down)?;
             for (key, row) in &rows {
-                let Some((cost, item)) = self.item(key, row, &mut done).await? else { continue };
-                if items.len() == CLEARING_ITEMS_MAX || steps + cost > STEPS_PER_REQUEST_MAX {
-                    self.begin(std::mem::take(&mut items), &mut done).await?;
-                    steps = 0;
+                if let Some(name) = self.named(key, row) {
+                    self.add(name, &mut round).await?;
                 }
-                steps += cost;
-                items.push(item);
             }
             match rows.last() {
                 Some((last, _)) if rows.len() == PAGE => after = Some(last.clone()),
                 _ => break,
             }
         }
-        self.begin(items, &mut done).await?;
+        self.begin(round.items, &mut round.done).await?;
         self.book.set_uncleared(0);
-        Ok(done)
+        Ok(round.done)
+    }
+
+    /// Clears the sessions that were closed, and no others: one that ends costs no look at all of them.
+    async fn clear_closed(&self) -> Result<Cleared, ClearError> {
+        let _one = self.clearing.lock().await;
+        let names = self.closing.take();
+        let cleared = async {
+            let mut round = self.begin_round().await?;
+            for name in &names {
+                self.add(*name, &mut round).await?;
+            }
+            self.begin(round.items, &mut round.done).await?;
+            Ok(round.done)
+        };
+        let cleared = cleared.await;
+        if cleared.is_err() {
+            names.into_iter().for_each(|name| self.closing.wait(name));
+        }
+        cleared
+    }
+
+    /// What was sent before is sent again, and what is in the log is folded.
+    async fn begin_round(&self) -> Result<Round, ClearError> {
+        let mut round = Round::default();
+        for (id, sent) in self.sent_before().await? {
+            self.send(id, sent.clearings, &mut round.done).await?;
+        }
+        self.book.fold().await?;
+        Ok(round)
+    }
+
+    /// The name of a session in whose row there is something to clear.
+    fn named(&self, key: &[u8], row: &[u8]) -> Option<SessionName> {
+        let (Ok(name), Ok(record)) = (key.try_into(), wire::decode::<SessionRecord>(row)) else { return None };
+        let session = Session::resume(record.state);
+        let due = session.uncleared() > 0 || record.closed || session.not_after() <= self.clock.now();
+        due.then_some(SessionName(name))
+    }
+
+    /// Adds what there is to clear of a session; a request that is full is sent first.
+    async fn add(&self, name: SessionName, round: &mut Round) -> Result<(), ClearError> {
+        let Some((cost, item)) = self.item(name, &mut round.done).await? else { return Ok(()) };
+        if round.items.len() == CLEARING_ITEMS_MAX || round.steps + cost > STEPS_PER_REQUEST_MAX {
+            self.begin(std::mem::take(&mut round.items), &mut round.done).await?;
+            round.steps = 0;
+        }
+        round.steps += cost;
+        round.items.push(item);
+        Ok(())
     }
 
     /// What there is to clear of a session, and how many steps it costs the bank.
-    async fn item(&self, key: &[u8], row: &[u8], done: &mut Cleared) -> Result<Option<(u64, Clearing)>, NoReply> {
-        let (Ok(name), Ok(record)) = (<[u8; 16]>::try_from(key), wire::decode::<SessionRecord>(row)) else {
-            return Ok(None);
-        };
-        let over = |session: &Session| session.not_after() <= self.clock.now();
-        let session = Session::resume(record.state);
-        if session.uncleared() == 0 && !record.closed && !over(&session) {
-            return Ok(None);
-        }
+    async fn item(&self, name: SessionName, done: &mut Cleared) -> Result<Option<(u64, Clearing)>, NoReply> {
         // Once the last clearing is on its way, nothing more is taken: that is written down first.
-        let current = self.book.with(SessionName(name), |session, closed, in_flight| {
-            *closed |= over(session);
-            let is_final = *closed && in_flight == 0;
-            done.waiting += u64::from(*closed && in_flight > 0);
+        let current = self.book.with(name, |session, closed, in_flight| {
+            *closed |= session.not_after() <= self.clock.now();
+            let (is_final, waits) = (*closed && in_flight == 0, *closed && in_flight > 0);
             let steps = session.uncleared().saturating_sub(in_flight);
-            (is_final || steps > 0).then(|| (u64::from(steps), session.clearing_without(in_flight, is_final)))
+            let due = is_final || steps > 0;
+            (waits, due.then(|| (u64::from(steps), session.clearing_without(in_flight, is_final))))
         });
-        Ok(current.await?.flatten())
+        let Some((waits, due)) = current.await? else { return Ok(None) };
+        if waits {
+            done.waiting += 1;
+            self.closing.wait(name);
+        }
+        Ok(due)
     }
 
     async fn sent_before(&self) -> Result<Vec<(RequestId, Sent)>, NoReply> {

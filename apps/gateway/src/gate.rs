@@ -24,6 +24,7 @@ use farthing_net::http::server::{Route, source};
 use http_body_util::BodyExt;
 
 use crate::book::{Book, Denied, Payment, Purpose, Taken};
+use crate::clearing::Closing;
 use crate::counter::Counter;
 use crate::guests::Guests;
 use crate::local::Fixed;
@@ -47,7 +48,8 @@ pub(crate) struct Gate {
     pub(crate) clock: Arc<dyn Clock>,
     /// How long a quote holds.
     pub(crate) quote_life: Span,
-    pub(crate) clear: Arc<tokio::sync::Notify>,
+    /// Sessions that were closed and are to be cleared for good.
+    pub(crate) closing: Arc<Closing>,
     /// `http` or `https`, as clients reach it.
     pub(crate) scheme: &'static str,
 }
@@ -85,9 +87,6 @@ type Answer = Response<Body>;
 /// Serves whatever is not the gateway's own.
 pub(crate) async fn serve(State(gate): State<Arc<Gate>>, request: Request) -> Answer {
     let from_browser = cors::asked(request.headers());
-    if let Some(answer) = cors::preflight(&request) {
-        return answer;
-    }
     let mut answer = gate.admit(request).await;
     if from_browser {
         cors::expose(answer.headers_mut());

@@ -32,6 +32,6 @@ pub use proxy::{
     BadBehind, BadUpstream, Behind, STREAMS_MAX, StreamLimits, TOP_UPS_MAX, UPGRADED_MAX, Upstream, UpstreamError,
 };
 pub use running::{
-    ALL_BODY_BYTES_MAX, BODY_BYTES_MAX, Bank, Config, Control, Durability, Gateway, Keys, PriceSource, QUOTE_LIFE,
-    StartError, UPSTREAM_TIME, limits, records_in,
+    ALL_BODY_BYTES_MAX, BODY_BYTES_MAX, Bank, ClearStoppedError, Config, Control, Durability, Gateway, Keys,
+    PriceSource, QUOTE_LIFE, StartError, UPSTREAM_TIME, clear_stopped, limits, records_in,
 };

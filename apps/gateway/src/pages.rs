@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, Response, StatusCode};
+use axum::http::header::{CONTENT_TYPE, HOST};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -56,21 +56,43 @@ pub(crate) fn router(gate: Arc<Gate>) -> Router {
             cors::expose(answer.headers_mut());
             answer
         }));
-    own.fallback(gate::serve).layer(axum::middleware::from_fn(bounded)).with_state(gate)
+    let entrance = axum::middleware::from_fn(entrance);
+    own.fallback(gate::serve).layer(entrance).with_state(gate)
+}
+
+/// What every request meets first, whoever answers it: limits, a name for the host, and browsers that
+/// ask beforehand.
+async fn entrance(mut request: Request, next: Next) -> Answer {
+    if let Some(refused) = too_large(&request) {
+        return refused;
+    }
+    name_host(&mut request);
+    match cors::preflight(&request) {
+        Some(answer) => answer,
+        None => next.run(request).await,
+    }
+}
+
+/// In HTTP/2 the host is in `:authority`, and in HTTP/1.1 it may be in the target: that counts, and
+/// what `Host` says beside it does not (RFC 9112, section 3.2.2; RFC 9113, section 8.3.1).
+fn name_host(request: &mut Request) {
+    let named = request.uri().authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    if let Some(host) = named {
+        request.headers_mut().insert(HOST, host);
+    }
 }
 
 /// Refuses a head that is too large in words. The server takes in one of twice the size, and cuts off
 /// without a word whatever is larger still.
-async fn bounded(request: Request, next: Next) -> Answer {
+fn too_large(request: &Request) -> Option<Answer> {
     let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
     let bytes = fields.sum::<usize>() + gate::target(request.uri()).len();
-    if bytes > HEAD_BYTES_MAX || request.headers().len() > HEADERS_MAX {
+    (bytes > HEAD_BYTES_MAX || request.headers().len() > HEADERS_MAX).then(|| {
         let detail = format!(
             "path and headers may have {HEAD_BYTES_MAX} bytes and {HEADERS_MAX} headers: send less; nothing was taken"
         );
-        return Problem::of_http(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail).into_response();
-    }
-    next.run(request).await
+        Problem::of_http(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail).into_response()
+    })
 }
 
 fn health(gate: &Gate) -> StatusCode {
@@ -145,7 +167,7 @@ async fn close(State(gate): State<Arc<Gate>>, body: Bytes) -> Answer {
     let done = async {
         let name = owned(&gate, read::<Signed<CloseSession>>(&body)?, |said| (said.chain, said.at)).await?;
         let view = view(&gate, name, true).await?;
-        gate.clear.notify_one();
+        gate.closing.add(name);
         Ok(view)
     };
     cbor(done.await)

@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 
 use crate::acquirer::Acquirer;
 use crate::book::{Book, Room};
-use crate::clearing::{ClearError, ClearWhen, Cleared, Clearer};
+use crate::clearing::{ClearError, ClearWhen, Cleared, Clearer, Closing};
 use crate::counter::Counter;
 use crate::gate::Gate;
 use crate::guests::Guests;
@@ -239,6 +239,43 @@ pub fn records_in(home: &Path) -> PathBuf {
     home.join("gateway.sqlite")
 }
 
+/// Opens the records of a gateway, which nobody else has open.
+async fn open_book(home: &Path, room: Room, clock: &Arc<dyn Clock>) -> Result<Arc<Book>, StartError> {
+    make_folder(home).map_err(StartError::Folder)?;
+    let store = SqliteStore::open(records_in(home), &tables(), &SqliteOptions { max_bytes: None })?;
+    let driver = farthing_driver::Config { check_workers: 1, tick_every: None, ..farthing_driver::Config::default() };
+    let handle = Driver::start(Arc::new(NoRole), store, Shared(Arc::clone(clock)), OsEntropy, driver)?;
+    Ok(Arc::new(Book::start(handle, Arc::clone(clock), room).await?))
+}
+
+/// Why a gateway that is stopped did not clear.
+#[derive(Debug, thiserror::Error)]
+pub enum ClearStoppedError {
+    /// Its records cannot be opened: it may be running.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Not all was cleared.
+    #[error(transparent)]
+    Clear(#[from] ClearError),
+}
+
+/// Clears for a gateway that does not run: what it took becomes money without it.
+///
+/// # Errors
+/// [`ClearStoppedError`]; what was done stays done.
+pub async fn clear_stopped(home: &Path, bank: Bank, clock: Arc<dyn Clock>) -> Result<Cleared, ClearStoppedError> {
+    let book = open_book(home, Room::default(), &clock).await?;
+    let (handle, stopping) = (book.handle().clone(), CancellationToken::new());
+    let keeping = tokio::spawn(Arc::clone(&book).keep(Duration::ZERO, stopping.clone().cancelled_owned()));
+    let clearer = Clearer::new(book, &bank, clock, ClearWhen::default(), Arc::default());
+    let cleared = clearer.clear().await;
+    stopping.cancel();
+    // A task that panicked has nothing left to write down.
+    let _ = keeping.await;
+    handle.stop().await;
+    Ok(cleared?)
+}
+
 /// A gateway that has its port and is not serving yet.
 pub struct Gateway {
     server: Server,
@@ -268,12 +305,8 @@ impl Gateway {
         let is_alone = config.behind == Behind::Nothing;
         answered(&tariff, is_alone)?;
         let source = Source::open(&config.behind, config.patience)?;
-        make_folder(&config.home).map_err(StartError::Folder)?;
-        let store = SqliteStore::open(records_in(&config.home), &tables(), &SqliteOptions { max_bytes: None })?;
-        let driver =
-            farthing_driver::Config { check_workers: 1, tick_every: None, ..farthing_driver::Config::default() };
-        let handle = Driver::start(Arc::new(NoRole), store, Shared(Arc::clone(&clock)), OsEntropy, driver)?;
-        let book = Arc::new(Book::start(handle.clone(), Arc::clone(&clock), config.room).await?);
+        let book = open_book(&config.home, config.room, &clock).await?;
+        let handle = book.handle().clone();
         let seller = Seller {
             key: SecretKey::from_seed(&keys.identity),
             seal: SealKey::from_seed(&blake3::derive_key("farthing/v1/gateway/sessions", &*keys.secret)),
@@ -282,11 +315,17 @@ impl Gateway {
             terms: config.terms,
         };
         let sale = (tariff.coupon, words(&tariff));
-        let counter =
-            Counter::new(seller, bank.address, Arc::clone(&bank.acquirer), Arc::clone(&book), Arc::clone(&clock), sale);
+        let counter = Counter::new(
+            seller,
+            bank.address.clone(),
+            Arc::clone(&bank.acquirer),
+            Arc::clone(&book),
+            Arc::clone(&clock),
+            sale,
+        );
         let counter = counter.await?;
         let streams = Arc::new(Streams::default());
-        let clear = Arc::new(Notify::new());
+        let closing = Arc::new(Closing::default());
         let proxy = Proxy {
             source,
             patience: config.patience,
@@ -296,15 +335,7 @@ impl Gateway {
             limits: config.streams,
             durable_first: config.durability == Durability::Each,
         };
-        let clearer = Clearer {
-            book: Arc::clone(&book),
-            acquirer: bank.acquirer,
-            clock: Arc::clone(&clock),
-            when: config.clear,
-            wanted: Arc::clone(&clear),
-            zero: bank.currency.zero(),
-            clearing: tokio::sync::Mutex::new(()),
-        };
+        let clearer = Clearer::new(Arc::clone(&book), &bank, Arc::clone(&clock), config.clear, Arc::clone(&closing));
         let gate = Gate {
             prices: Prices::new(tariff),
             book,
@@ -315,7 +346,7 @@ impl Gateway {
             guests: Guests::default(),
             clock,
             quote_life: config.quote_life,
-            clear,
+            closing,
             scheme: if config.tls == Tls::PlainLoopbackOnly { "http" } else { "https" },
         };
         let server =

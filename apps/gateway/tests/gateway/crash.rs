@@ -84,7 +84,8 @@ async fn a_gateway_killed_at_any_moment_goes_on_with_every_payment_it_had_acknow
         if step % 3 == 0 {
             // Nothing is charged for one that was taken and left before: the state has holes.
             let failed = take(&first, &draw(&mut buyers[step % 2])).await.unwrap();
-            let (_, batch) = first.settle(failed.session, &[(failed.entry, 0)], farthing_coupon::secret::Digest([0; 32]));
+            let (_, batch) =
+                first.settle(failed.session, &[(failed.entry, 0)], farthing_coupon::secret::Digest([0; 32]));
             first.durable(batch.unwrap()).await.unwrap();
         }
         if step % 11 == 10 {

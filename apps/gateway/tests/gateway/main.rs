@@ -1,6 +1,7 @@
 //! A gateway over loopback: a real service behind it, a buyer that speaks HTTP, a bank of the test.
 
 mod crash;
+mod entrance;
 mod evil;
 mod faults;
 mod hostile;

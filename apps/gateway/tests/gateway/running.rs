@@ -4,8 +4,9 @@ use std::time::Duration;
 use farthing_core::time::Span;
 use farthing_dialects::names;
 use farthing_dialects::service::{CloseSession, SessionView};
+use farthing_gateway::clearing::Cleared;
 use farthing_gateway::report::Report;
-use farthing_gateway::{Durability, StartError};
+use farthing_gateway::{ClearStoppedError, Durability, StartError};
 
 use crate::town::{HERE, NOW, PRICES, Town, micros, send};
 
@@ -153,6 +154,53 @@ async fn a_session_that_ended_is_cleared_for_good_and_counted() {
     assert_eq!(town.bank.paid(), (300, 1));
     let report = Report::open(&town.records()).unwrap().revenue().unwrap();
     assert_eq!((report.open, report.over, report.cleared_micros), (0, 1, 300));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_closed_is_cleared_without_a_look_at_all_others() {
+    let town = Town::new().await;
+    let (mut stays, mut closes) = (town.buyer(1, 100).await, town.buyer(2, 100).await);
+    assert_eq!(stays.get("/other", 3).await.status(), 200);
+    assert_eq!(closes.get("/hello", 1).await.status(), 200);
+    let said = closes.pseudonym.sign(HERE, &CloseSession { chain: closes.spender.chain(), at: NOW });
+    assert!(town.post::<SessionView>(names::CLOSE_PATH, &said).await.unwrap().closed);
+    for _ in 0..10_000 {
+        if town.bank.paid().1 > 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(town.bank.paid(), (100, 1), "the closed one for good, and nothing of the other");
+    town.control.clear().await.unwrap();
+    assert_eq!(town.bank.paid(), (400, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stopped_gateway_took_is_cleared_without_it_and_once() {
+    let mut town = Town::new().await;
+    let mut buyer = town.buyer(1, 100).await;
+    assert_eq!(buyer.get("/other", 3).await.status(), 200);
+    drop(buyer);
+    let running = clear_stopped(town.records(), town.bank.there(), town.clock.clone()).await;
+    assert!(matches!(running, Err(ClearStoppedError::Start(StartError::Store(_)))), "it runs");
+    // At its stop the bank's answer goes missing.
+    town.bank.deaf.store(true, Ordering::SeqCst);
+    town.stop().await;
+    town.bank.deaf.store(false, Ordering::SeqCst);
+    for _ in 0..2 {
+        clear_stopped(town.records(), town.bank.there(), town.clock.clone()).await.unwrap();
+        assert_eq!(town.bank.paid(), (300, 0));
+    }
+    let revenue = Report::open(&town.records()).unwrap().revenue().unwrap();
+    assert_eq!((revenue.open, revenue.cleared_micros, revenue.unanswered), (1, 300, 0));
+}
+
+async fn clear_stopped(
+    home: std::path::PathBuf,
+    bank: farthing_gateway::Bank,
+    clock: farthing_driver::ManualClock,
+) -> Result<Cleared, ClearStoppedError> {
+    farthing_gateway::clear_stopped(&home, bank, std::sync::Arc::new(clock)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

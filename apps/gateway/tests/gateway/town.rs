@@ -86,6 +86,17 @@ impl FakeBank {
         (books.paid, books.finals)
     }
 
+    /// The bank, as a gateway knows it.
+    pub(crate) fn there(self: &Arc<Self>) -> Bank {
+        Bank {
+            network: HERE,
+            key: self.key.id(),
+            currency: Currency::XTS,
+            address: "http://127.0.0.1:1".into(),
+            acquirer: Arc::clone(self) as Arc<dyn Acquirer>,
+        }
+    }
+
     fn heard<T>(&self, answer: T) -> Result<T, AskError> {
         if self.deaf.load(Ordering::SeqCst) { Err(AskError::Unknown("lost".into())) } else { Ok(answer) }
     }
@@ -315,13 +326,7 @@ impl Town {
         config.patience = Duration::from_secs(2);
         config.clear.every = Duration::from_secs(3_600);
         change(&mut config);
-        let there = Bank {
-            network: HERE,
-            key: bank.key.id(),
-            currency: Currency::XTS,
-            address: "http://127.0.0.1:1".into(),
-            acquirer: Arc::clone(&bank) as Arc<dyn Acquirer>,
-        };
+        let there = bank.there();
         let keys_here = Keys::of(keys.into());
         let gateway = Gateway::start(config, &keys_here, there, Arc::new(clock.clone())).await.unwrap();
         let (base, control, ops) = (gateway.endpoint().unwrap().to_string(), gateway.control(), gateway.ops_address());
