@@ -16,7 +16,7 @@ use farthing_core::order::Receipt;
 use farthing_core::refusal::{Code, Refusal};
 use farthing_core::seal::{SealKey, Sealed};
 use farthing_core::sign::{SecretKey, Signed};
-use farthing_core::time::{Span, Time};
+use farthing_core::time::{SKEW, Span, Time};
 use farthing_role::{Context, Halt};
 use minicbor::{Decode, Encode};
 
@@ -34,13 +34,16 @@ pub struct Terms {
     pub ask_above: Option<Amount>,
     /// How often it asks below it: so many times in a million, by lot.
     pub spot_checks: u32,
+    /// How long after it was written a draft is taken: at least the skew of clocks. What a payee
+    /// forgets within that time, as one restored from a backup does, it would take once more.
+    pub late_max: Span,
     /// The most it takes from one payer on signatures that were checked only together with others.
     pub queued_max: Option<Amount>,
 }
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { life_min: Span::from_days(2), ask_above: None, spot_checks: 0, queued_max: None }
+        Self { life_min: Span::from_days(2), ask_above: None, spot_checks: 0, late_max: SKEW, queued_max: None }
     }
 }
 

@@ -155,6 +155,15 @@ impl Payer {
         Ok(drawn.ok_or_else(|| Refusal::new(Code::Unknown, "no such draft was written"))?)
     }
 
+    /// The log of this key, with its certificate and what may still be written; none before the first
+    /// reconciliation. Another copy's log is no use: see [`Log::copy`].
+    ///
+    /// # Errors
+    /// [`Halt::Store`].
+    pub fn book(&self, cx: &Context<'_>) -> Result<Option<Log>, Halt> {
+        Log::read(&*cx.tx, self.key.id())
+    }
+
     /// The payee's receipt for a draft.
     ///
     /// # Errors

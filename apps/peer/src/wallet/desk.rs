@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 
 use super::Wallet;
 use super::error::WalletError;
+use super::presence::BankFacts;
 use super::settings::BankPin;
 
 /// Why the bank gave no reply. Three outcomes, never two: only a refusal says that it was not done.
@@ -72,6 +73,32 @@ pub trait Desk: Send + Sync + 'static {
         message: Vec<u8>,
     ) -> BoxFuture<'a, Result<Vec<u8>, DeskError>>;
 
+    /// The same, for the copy of a wallet that the bank counts under that number; 0 for a wallet that
+    /// never had a second copy.
+    fn ask_as<'a>(
+        &'a self,
+        key: &'a SecretKey,
+        epoch: u64,
+        id: RequestId,
+        kind: u16,
+        message: Vec<u8>,
+    ) -> BoxFuture<'a, Result<Vec<u8>, DeskError>> {
+        let _ = epoch;
+        self.ask(key, id, kind, message)
+    }
+
+    /// Brings a frame of online clearing to the bank, and its frame back. The same frame may be
+    /// brought any number of times and is carried out once.
+    fn clear(&self, frame: Vec<u8>) -> BoxFuture<'_, Result<Vec<u8>, DeskError>> {
+        let _ = frame;
+        Box::pin(std::future::ready(Err(DeskError::NotSent("no online clearing this way".into()))))
+    }
+
+    /// What the bank says of itself; `None` where nobody asked it.
+    fn facts(&self) -> Option<BankFacts> {
+        None
+    }
+
     /// The key to which the bank wants slips sealed; `None` where no coupons are opened this way.
     fn slips(&self) -> Option<SealPublic> {
         None
@@ -87,6 +114,26 @@ impl Desk for BankClient {
         message: Vec<u8>,
     ) -> BoxFuture<'a, Result<Vec<u8>, DeskError>> {
         Box::pin(async move { Ok(Self::ask(self, key, id, kind, message).await?) })
+    }
+
+    fn ask_as<'a>(
+        &'a self,
+        key: &'a SecretKey,
+        epoch: u64,
+        id: RequestId,
+        kind: u16,
+        message: Vec<u8>,
+    ) -> BoxFuture<'a, Result<Vec<u8>, DeskError>> {
+        Box::pin(async move { Ok(self.clone().with_epoch(epoch).ask(key, id, kind, message).await?) })
+    }
+
+    fn clear(&self, frame: Vec<u8>) -> BoxFuture<'_, Result<Vec<u8>, DeskError>> {
+        Box::pin(async move { Ok(self.clearing_frame(&frame).await?) })
+    }
+
+    fn facts(&self) -> Option<BankFacts> {
+        let info = self.info().body();
+        Some(BankFacts { authority: info.authority, limits: info.limits })
     }
 
     fn slips(&self) -> Option<SealPublic> {
@@ -146,6 +193,7 @@ impl Wallet {
             return Err(WalletError::FalseAnswer("the bank is in another network than the wallet"));
         }
         self.raise_floor(client.info().body().time).await?;
+        self.learn(&client).await?;
         Ok(client)
     }
 }

@@ -129,6 +129,16 @@ pub enum WalletError {
         /// The key that is shown.
         shown: PeerId,
     },
+    /// No scheme can make the payment.
+    #[error("{0}; nothing was paid")]
+    NoScheme(&'static str),
+    /// The books differ from the bank's, by online clearing.
+    #[error(
+        "the bank's books and this wallet's differ, and nothing can be paid by online clearing until the bank's \
+             operator has settled it: {}",
+        .0.join("; ")
+    )]
+    Disputed(Vec<String>),
     /// The bank did not do it, or did not answer.
     #[error(transparent)]
     Bank(#[from] DeskError),

@@ -1,7 +1,7 @@
 //! What was earned, what was spent, and what could still be lost.
 
 use farthing_core::amount::Amount;
-use farthing_core::id::{PeerId, RequestId, timed};
+use farthing_core::id::PeerId;
 use farthing_core::order::Receipt;
 use farthing_core::sign::Signed;
 use farthing_core::time::Time;
@@ -16,7 +16,6 @@ use super::chains::PURSES_MAX;
 use super::desk::Desk;
 use super::earning::earned_with_tip;
 use super::error::WalletError;
-use super::home::random;
 use super::policy::Budget;
 use super::records::{self, DUE, HISTORY, Happened, PAYING, Paying, What};
 use super::redeem::due_digest;
@@ -153,7 +152,7 @@ impl Wallet {
             let Some((last, _)) = page.last() else { return Ok(receipts) };
             after = Some(*last);
             receipts.extend(page.into_iter().filter_map(|(_, line)| match line.what {
-                What::Bought { receipt, .. } => receipt,
+                What::Bought { receipt, .. } | What::Paid { receipt, .. } => receipt,
                 _ => None,
             }));
         }
@@ -207,8 +206,7 @@ impl Wallet {
     /// Asks something that moves no money, under an id that nobody needs again. The clock is not
     /// asked whether it is right: the answer may be what tells.
     pub(crate) async fn look_up(&self, desk: &dyn Desk, kind: u16, message: Vec<u8>) -> Result<Vec<u8>, WalletError> {
-        let id = RequestId(timed(self.now(), &random()?));
-        Ok(desk.ask(&self.inner.key, id, kind, message).await?)
+        self.ask_afresh(desk, &self.inner.key, kind, message).await
     }
 }
 

@@ -72,7 +72,7 @@ impl Wallet {
     /// Sends a request that is written down, once more perhaps. Only an answer of the bank's own
     /// ends it: a silence does not, and neither does a refusal by somebody on the way.
     pub(crate) async fn send(&self, desk: &dyn Desk, id: RequestId, pending: Pending) -> Result<Answered, WalletError> {
-        match desk.ask(&self.inner.key, id, pending.kind, pending.message.clone()).await {
+        match self.ask(desk, &self.inner.key, id, pending.kind, pending.message.clone()).await {
             Ok(reply) => self.take_answer(id, pending, &reply).await,
             Err(why) => {
                 // What the owner asked for and the bank refused is over too: nobody wants to find it

@@ -24,17 +24,25 @@
 mod account;
 mod backup;
 mod chains;
+mod choice;
+pub mod clearing;
+mod contacts;
 pub mod coupon;
 mod desk;
+pub mod draft;
 mod earning;
 mod error;
 mod history;
 mod home;
 mod journal;
+mod orders;
 mod policy;
+mod presence;
+mod reconcile;
 mod records;
 mod redeem;
 mod settings;
+mod single;
 mod spending;
 mod start;
 mod upkeep;
@@ -58,14 +66,20 @@ use zeroize::Zeroizing;
 
 pub use backup::BACKUP_MAX;
 pub use chains::{PURSES_MAX, UNITS_MAX, VISITS_MAX};
+pub use choice::{Choice, Circumstances, NoSuchScheme, Scheme, choose};
+pub use contacts::{CONTACT_ADDRESS_MAX, CONTACT_NAME_MAX, Contact};
 pub use desk::{Desk, DeskError};
 pub use earning::{Earning, LIVE_MAX};
 pub use error::WalletError;
 pub use history::{Earnings, Exposure, HISTORY_PAGE, Risk};
+pub use orders::{ADDRESSES_MAX, ORDERS_MAX, Paid, PaymentRequest, RequestState, Requested};
 pub use policy::{Approval, Approver, Budget, Cap, NobodyApproves, Policy, PolicyRefusal};
+pub use presence::BankFacts;
+pub use reconcile::{DraftBooks, Reconciled};
 pub use records::{Happened, What};
 pub use redeem::RedeemReport;
-pub use settings::{BankPin, ChainSettings, NAMES_MAX, RedeemPolicy, Settings};
+pub use settings::{BankPin, ChainSettings, DraftSettings, NAMES_MAX, RedeemPolicy, Settings};
+pub use single::{Expected, Handover, Outgoing, OutgoingState, Purchase, Taken};
 pub use spending::{AHEAD_MIN, Spending, Want};
 pub use start::Options;
 pub use upkeep::Upkeep;
@@ -102,6 +116,8 @@ pub(crate) struct Inner {
     errand: tokio::sync::Mutex<()>,
     /// Sessions with sellers who take coupons.
     coupons: coupon::Coupons,
+    /// Held by whoever talks with the bank about clearing and drafts. Taken after `errand`, never before.
+    counter: tokio::sync::Mutex<()>,
 }
 
 /// Which chains are in use, and some that are not.

@@ -16,7 +16,9 @@ use farthing_role::{Records, Table};
 use farthing_store::Reader;
 use minicbor::{Decode, Encode};
 
+use super::choice::Scheme;
 use super::coupon::{OPENINGS, SESSIONS, SITES};
+use super::presence::BankFacts;
 
 /// The one row about the wallet itself.
 pub(crate) const META: Table = Table("wallet_meta");
@@ -45,10 +47,61 @@ pub(crate) const HELD: Table = Table("wallet_held");
 /// What happened, by time.
 pub(crate) const HISTORY: Table = Table("wallet_history");
 
-/// The tables of a wallet, in the order of a backup.
-pub(crate) const TABLES: [Table; 16] = [
-    META, PURSES, AHEAD, PAYING, BUDGET, REQUESTS, EARNED, TIPS, BOUGHT, DUE, PAST, HELD, HISTORY, SESSIONS, OPENINGS,
+/// Single payments made, by order, payee and part.
+pub(crate) const PAYMENTS: Table = Table("wallet_payments");
+/// Single payments taken, by the draft's digest or the authorisation.
+pub(crate) const TAKEN: Table = Table("wallet_taken");
+/// Requests for payment that this wallet made, by order.
+pub(crate) const ORDERS: Table = Table("wallet_orders");
+/// Contacts, by name.
+pub(crate) const CONTACTS: Table = Table("wallet_contacts");
+/// Keys that write drafts, by number.
+pub(crate) const ALIASES: Table = Table("wallet_aliases");
+/// The one row about online clearing, sealed.
+pub(crate) const CLEARING: Table = Table("wallet_clearing");
+/// The log of online clearing, by direction and place.
+pub(crate) const CLEARING_LOG: Table = Table("wallet_clearing_log");
+
+/// What drafts keep.
+const DRAFTS: [Table; 12] = farthing_draft::wallet::TABLES;
+
+/// The tables of a wallet, in the order of a backup: new ones come last.
+pub(crate) const TABLES: [Table; 35] = [
+    META,
+    PURSES,
+    AHEAD,
+    PAYING,
+    BUDGET,
+    REQUESTS,
+    EARNED,
+    TIPS,
+    BOUGHT,
+    DUE,
+    PAST,
+    HELD,
+    HISTORY,
+    SESSIONS,
+    OPENINGS,
     SITES,
+    PAYMENTS,
+    TAKEN,
+    ORDERS,
+    CONTACTS,
+    ALIASES,
+    CLEARING,
+    CLEARING_LOG,
+    DRAFTS[0],
+    DRAFTS[1],
+    DRAFTS[2],
+    DRAFTS[3],
+    DRAFTS[4],
+    DRAFTS[5],
+    DRAFTS[6],
+    DRAFTS[7],
+    DRAFTS[8],
+    DRAFTS[9],
+    DRAFTS[10],
+    DRAFTS[11],
 ];
 
 /// The one key in [`META`].
@@ -88,6 +141,15 @@ pub(crate) struct Meta {
     /// Counts the changes of this row.
     #[n(9)]
     pub(crate) version: u64,
+    /// Under which number the bank counts this copy; none until a copy of the wallet took over.
+    #[n(10)]
+    pub(crate) presence: Option<u64>,
+    /// What the bank said of itself the last time.
+    #[n(11)]
+    pub(crate) bank: Option<BankFacts>,
+    /// When these records began to be a restored copy: what came before may be forgotten.
+    #[n(12)]
+    pub(crate) began: Option<Time>,
 }
 
 /// A small file beside the records, made anew at every opening. A copied one is another file, and
@@ -434,6 +496,116 @@ pub enum What {
         /// The last payment that the seller acknowledged, as its receipt names it.
         #[n(6)]
         receipt: Option<(SessionName, u32)>,
+    },
+    /// A single payment was made: by a draft, or by the bank at once.
+    #[n(12)]
+    Paid {
+        /// By which scheme.
+        #[n(0)]
+        scheme: Scheme,
+        /// Whom.
+        #[n(1)]
+        payee: PeerId,
+        /// What for.
+        #[n(2)]
+        order: OrderId,
+        /// In words.
+        #[n(3)]
+        description: String,
+        /// How much.
+        #[n(4)]
+        amount: Amount,
+        /// Under which pseudonym; none for the wallet's own name.
+        #[n(5)]
+        alias: Option<u32>,
+        /// The payee's word for it, once it has come.
+        #[n(6)]
+        receipt: Option<Signed<Receipt>>,
+    },
+    /// A single payment was taken: a draft, to be deposited, or money on the account.
+    #[n(13)]
+    Received {
+        /// By which scheme.
+        #[n(0)]
+        scheme: Scheme,
+        /// Who paid: a pseudonym perhaps.
+        #[n(1)]
+        payer: PeerId,
+        /// What for.
+        #[n(2)]
+        order: OrderId,
+        /// In words, where this wallet had asked for it.
+        #[n(3)]
+        description: String,
+        /// How much.
+        #[n(4)]
+        amount: Amount,
+        /// Whether an order was paid by it; else it is to be settled with the payer.
+        #[n(5)]
+        matched: bool,
+    },
+    /// The bank paid drafts.
+    #[n(14)]
+    Deposited {
+        /// How much was credited.
+        #[n(0)]
+        amount: Amount,
+        /// How many drafts.
+        #[n(1)]
+        drafts: u32,
+        /// What their payers still owe.
+        #[n(2)]
+        owed: Amount,
+    },
+    /// Nothing came of a draft.
+    #[n(15)]
+    DraftLost {
+        /// Who wrote it.
+        #[n(0)]
+        payer: PeerId,
+        /// What for.
+        #[n(1)]
+        order: OrderId,
+        /// How much it promised.
+        #[n(2)]
+        amount: Amount,
+        /// Why.
+        #[n(3)]
+        why: Refusal,
+    },
+    /// A draft of this wallet was stopped.
+    #[n(16)]
+    DraftStopped {
+        /// Whom it was to pay.
+        #[n(0)]
+        payee: PeerId,
+        /// What for.
+        #[n(1)]
+        order: OrderId,
+        /// How much.
+        #[n(2)]
+        amount: Amount,
+    },
+    /// A single payment came back: its draft was given back, or the stop ended so.
+    #[n(17)]
+    CameBack {
+        /// Who was to be paid.
+        #[n(0)]
+        payee: PeerId,
+        /// What for.
+        #[n(1)]
+        order: OrderId,
+        /// How much.
+        #[n(2)]
+        amount: Amount,
+    },
+    /// Books were compared with the bank's, and lines were found that another copy or a lost message had
+    /// kept from this wallet.
+    #[n(18)]
+    Repaired {
+        /// How many.
+        #[n(0)]
+        lines: u32,
     },
 }
 

@@ -15,6 +15,12 @@ use super::policy::Policy;
 /// The most petnames kept.
 pub const NAMES_MAX: usize = 10_000;
 
+/// The least time for a payee to deposit, in days: no payee takes drafts that leave it less.
+const LIFE_DAYS_MIN: u64 = 3;
+
+/// The most, in days: no bank remembers them longer.
+const LIFE_DAYS_MAX: u64 = 30;
+
 /// The longest `wallet.toml` that is read.
 pub(crate) const SETTINGS_BYTES_MAX: u64 = 1 << 20;
 
@@ -95,6 +101,30 @@ impl Default for RedeemPolicy {
     }
 }
 
+/// How drafts are written and taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DraftSettings {
+    /// The limit to ask for in certificates, in micros: what payees may hold of this wallet's drafts,
+    /// and what a stolen wallet can promise in a day. The bank may allow less.
+    pub limit_micros: u64,
+    /// How many days the payee of a draft has to deposit it.
+    pub life_days: u64,
+    /// Above this amount the bank is asked before a draft is served for; never if not set.
+    pub ask_above: Option<Amount>,
+    /// How often it is asked below that, by lot: so many times in a million.
+    pub spot_checks: u32,
+    /// How many minutes after it was written a draft is still taken: by file it takes longer than by
+    /// wire. The certificate must hold in any case.
+    pub late_minutes: u64,
+}
+
+impl Default for DraftSettings {
+    fn default() -> Self {
+        Self { limit_micros: 5_000_000, life_days: 14, ask_above: None, spot_checks: 0, late_minutes: 12 * 60 }
+    }
+}
+
 /// Everything in `wallet.toml`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -110,6 +140,9 @@ pub struct Settings {
     /// When earnings are redeemed.
     #[serde(default)]
     pub redeem: RedeemPolicy,
+    /// How drafts are written and taken.
+    #[serde(default)]
+    pub drafts: DraftSettings,
     /// Petnames: local, for people only; they never choose whom to pay.
     #[serde(default)]
     pub names: BTreeMap<String, PeerId>,
@@ -124,6 +157,7 @@ impl Settings {
             policy: Policy::default(),
             chains: ChainSettings::default(),
             redeem: RedeemPolicy::default(),
+            drafts: DraftSettings::default(),
             names: BTreeMap::new(),
         }
     }
@@ -165,9 +199,17 @@ impl Settings {
                 "[chains] reserve_pieces and reserve_hours must be above zero, life_hours above reserve_hours".into()
             );
         }
+        let drafts = &self.drafts;
+        if !(LIFE_DAYS_MIN..=LIFE_DAYS_MAX).contains(&drafts.life_days) || drafts.limit_micros == 0 {
+            return Err(format!(
+                "[drafts] life_days must be from {LIFE_DAYS_MIN} to {LIFE_DAYS_MAX}, and limit_micros above zero"
+            ));
+        }
+        self.currency().micros(drafts.limit_micros).map_err(|why| format!("[drafts] limit_micros: {why}"))?;
         self.currency().micros(chains.value_micros).map_err(|why| format!("[chains] value_micros: {why}"))?;
         let Policy { per_request, per_payee, per_hour, total, per_tool, approve_above } = self.policy;
-        let amounts = [per_request, per_payee, per_hour, total, per_tool, approve_above, self.redeem.threshold];
+        let (threshold, ask_above) = (self.redeem.threshold, self.drafts.ask_above);
+        let amounts = [per_request, per_payee, per_hour, total, per_tool, approve_above, threshold, ask_above];
         match amounts.into_iter().flatten().find(|amount| amount.currency() != self.currency()) {
             Some(odd) => Err(format!("{odd} is not in {}, the bank's currency", self.currency())),
             None => Ok(()),

@@ -112,6 +112,9 @@ impl Wallet {
             owner: key.id(),
             network: settings.bank.network,
             version: 0,
+            presence: None,
+            bank: None,
+            began: None,
         };
         let handle = run(&home, &options)?;
         let (found, next) = (home.find_witness(), home.make_witness()?);
@@ -142,6 +145,7 @@ impl Wallet {
             live: Mutex::default(),
             errand: tokio::sync::Mutex::default(),
             coupons: super::coupon::Coupons::default(),
+            counter: tokio::sync::Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -225,7 +229,7 @@ fn admit_records(
 fn next_epoch(cx: &mut Context<'_>, meta: Meta, copy: [u8; 16]) -> Meta {
     let epoch = meta.epoch.saturating_add(1);
     note(cx, What::Restored { epoch });
-    Meta { copy, epoch, restored: true, ..meta }
+    Meta { copy, epoch, restored: true, presence: None, began: Some(cx.now), ..meta }
 }
 
 fn change_meta(cx: &mut Context<'_>, change: impl FnOnce(&mut Meta)) -> Result<Meta, farthing_role::Halt> {
@@ -237,10 +241,11 @@ fn change_meta(cx: &mut Context<'_>, change: impl FnOnce(&mut Meta)) -> Result<M
     Ok(meta)
 }
 
-/// Writes down what happened.
-pub(crate) fn note(cx: &mut Context<'_>, what: What) {
+/// Writes down what happened; gives the line's key.
+pub(crate) fn note(cx: &mut Context<'_>, what: What) -> [u8; 16] {
     let bytes = farthing_core::wire::encode(&what);
     let unique = farthing_core::hash::hash(farthing_core::hash::Purpose::AuditEntry, &[&cx.dice, &bytes]);
     let key = farthing_core::id::timed(cx.now, &unique);
     records::put(cx.tx, HISTORY, &key, &Happened { at: cx.now, what });
+    key
 }

@@ -111,23 +111,6 @@ impl Wallet {
         }
     }
 
-    /// After a restore: compares books with the bank, settles what was left unanswered, and starts
-    /// to pay again from new chains. Chains known before are never spent again: they might have
-    /// been, by another copy or after the backup; what they have left comes back when they end.
-    ///
-    /// # Errors
-    /// [`WalletError`]; the wallet stays as it was, and receives.
-    pub async fn reconcile(&self, desk: &dyn Desk) -> Result<(), WalletError> {
-        let _errand = self.inner.errand.lock().await;
-        self.statement(desk, None, 1).await?;
-        self.checked_now()?;
-        let (_, trouble) = self.settle(desk).await?;
-        if let Some(why) = trouble {
-            return Err(why);
-        }
-        self.change_meta(|meta| meta.restored = false).await
-    }
-
     /// Stores the bank's release of an abandoned reserve and ends the request.
     pub(crate) async fn take_broker_release(
         &self,

@@ -109,7 +109,7 @@ impl Payee {
         if body.bank != self.bank || body.network != self.network {
             return Err(Refusal::new(Code::Order, "the draft is drawn on a bank that we do not take drafts of"));
         }
-        if now.after(SKEW) < body.time || body.time.after(SKEW) < now {
+        if now.after(SKEW) < body.time || body.time.after(self.terms.late_max.max(SKEW)) < now {
             return Err(Refusal::new(Code::Clock, "the draft's time and ours are too far apart"));
         }
         if !certificate.window.contains(body.time) {
