@@ -152,15 +152,21 @@ impl AuditLog {
         Self { outgoing: SubChain::start(owner, Direction::Out), incoming: SubChain::start(owner, Direction::In) }
     }
 
+    /// One of the sub-chains.
+    #[must_use]
+    pub const fn of(&self, direction: Direction) -> SubChain {
+        match direction {
+            Direction::Out => self.outgoing,
+            Direction::In => self.incoming,
+        }
+    }
+
     /// Appends what happened: the log with the new head, and the entry to store.
     ///
     /// # Errors
     /// [`LogError::Gap`] where the sub-chain can count no further.
     pub fn append(self, event: Event) -> Result<(Self, Entry), LogError> {
-        let chain = match event.direction {
-            Direction::Out => self.outgoing,
-            Direction::In => self.incoming,
-        };
+        let chain = self.of(event.direction);
         let Event { kind, reference, peer, amount, direction } = event;
         let entry = Entry { t: chain.n.saturating_add(1), kind, reference, peer, amount, direction };
         let chain = chain.after(&entry)?;

@@ -190,8 +190,9 @@ async fn payments(driver: &DriverHandle, bank: &Arc<Clearing>, asked: Vec<Vec<Ve
                     let facts = facts.lock().expect("nobody panicked");
                     bank.check(&frame, &Overlay::new(&**facts)).expect("checked")
                 };
-                let bank = bank.clone();
-                driver.transact(move |cx| bank.apply(cx, checked)).await.expect("applied");
+                let decides = bank.clone();
+                let decided = driver.transact(move |cx| decides.decide(cx, checked)).await.expect("decided");
+                assert!(!bank.speak(decided).is_empty());
             }
         })
     });
@@ -202,8 +203,10 @@ async fn payments(driver: &DriverHandle, bank: &Arc<Clearing>, asked: Vec<Vec<Ve
 }
 
 async fn postings(driver: &DriverHandle, now: Time, round: usize) -> f64 {
+    let accounts = (0..CALLERS).map(|caller| [caller * 2 + 1, caller * 2 + 2].map(|number| account(key(number).id())));
+    let accounts: Vec<_> = accounts.collect();
     let begun = Instant::now();
-    let callers = (0..CALLERS).map(|caller| {
+    let callers = (0..).zip(accounts).map(|(caller, [debit, credit]): (u64, _)| {
         let driver = driver.clone();
         tokio::spawn(async move {
             for nth in 0..PAYMENTS {
@@ -212,8 +215,8 @@ async fn postings(driver: &DriverHandle, now: Time, round: usize) -> f64 {
                 unique[8..10].copy_from_slice(&(round as u16).to_be_bytes());
                 let transfer = farthing_ledger::Transfer {
                     id: TransferId(timed(now.after(Span::from_millis((round * PAYMENTS + nth) as u64 + 1)), &unique)),
-                    debit: account(key(caller * 2 + 1).id()),
-                    credit: account(key(caller * 2 + 2).id()),
+                    debit,
+                    credit,
                     amount: Currency::XTS.micros(1).expect("an amount"),
                     reason: Reason(1),
                     reference: [3; 32],

@@ -23,6 +23,7 @@ use farthing_core::time::{Span, Time};
 use farthing_ledger::{Account, AccountKind, Reason, StoreFault};
 use farthing_role::{Context, Halt, Records};
 
+pub use answer::Decided;
 pub use check::Checked;
 pub use log::{LogError, LogEvent, LogHead, LogRow, log_head, log_rows, verify_log};
 pub use records::{AccountRecord, Case, Standing, TABLES, account, cases};
@@ -85,6 +86,15 @@ impl Clearing {
     /// [`Halt`]: a refusal that changed nothing, in clear, for a frame whose key or account is not
     /// known any more, or that answers nothing; or [`Halt::Store`].
     pub fn apply(&self, cx: &mut Context<'_>, checked: Checked) -> Result<Vec<u8>, Halt> {
+        self.decide(cx, checked).map(|decided| self.speak(decided))
+    }
+
+    /// [`apply`](Self::apply) without the bytes: [`speak`](Self::speak) makes them when the
+    /// transaction is durable, beside others, while only this part waits for its turn.
+    ///
+    /// # Errors
+    /// As those of [`apply`](Self::apply).
+    pub fn decide(&self, cx: &mut Context<'_>, checked: Checked) -> Result<Decided, Halt> {
         let Checked { customer, id, version, message } = checked;
         let record = records::account(&*cx.tx, customer)?.ok_or_else(unknown)?;
         if record.version != version {
@@ -92,9 +102,9 @@ impl Clearing {
         }
         match message {
             check::Message::Transfer(asked) => self.transfer(cx, customer, record, id, asked),
-            check::Message::Hello(hello) => self.hello(cx, customer, record, id, &hello),
-            check::Message::Page(page) => self.page(cx, customer, record, id, *page),
-            check::Message::Fetch(fetch) => self.fetch(cx, customer, &record, id, &fetch),
+            check::Message::Hello(hello) => self.hello(cx, customer, record, id, &hello).map(sealed),
+            check::Message::Page(page) => self.page(cx, customer, record, id, *page).map(sealed),
+            check::Message::Fetch(fetch) => self.fetch(cx, customer, &record, id, &fetch).map(sealed),
         }
     }
 
@@ -126,6 +136,10 @@ impl Clearing {
     fn customer(&self, peer: PeerId, currency: Currency) -> AccountId {
         Account::id_for(self.network, AccountKind::Customer, &peer.0, currency)
     }
+}
+
+const fn sealed(bytes: Vec<u8>) -> Decided {
+    Decided(answer::Say::Sealed(bytes))
 }
 
 fn unknown() -> Refusal {

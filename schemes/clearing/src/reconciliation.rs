@@ -1,7 +1,7 @@
 //! What is said when books are compared (KSR-1 to KSR-4), by the customer and by the bank.
 
 use farthing_core::amount::Amount;
-use farthing_core::audit::{AuditLog, Direction, Entry};
+use farthing_core::audit::{AuditLog, Direction, Entry, Event};
 use farthing_core::id::{OrderId, PeerId};
 use farthing_core::sign::{Signed, Statement};
 use farthing_core::time::Time;
@@ -223,6 +223,13 @@ impl Line {
     pub const fn entry(&self, t: u64, direction: Direction) -> Entry {
         let Self { auth, peer, amount, .. } = *self;
         Entry { t, kind: TransferRequest::KIND, reference: auth.0, peer, amount, direction }
+    }
+
+    /// The line as something to append to a log.
+    #[must_use]
+    pub const fn event(&self, direction: Direction) -> Event {
+        let Self { auth, peer, amount, .. } = *self;
+        Event { kind: TransferRequest::KIND, reference: auth.0, peer, amount, direction }
     }
 }
 

@@ -5,12 +5,12 @@
 //! [`compare`](crate::compare) say what can be done with it.
 
 use farthing_core::amount::Amount;
-use farthing_core::audit::{AuditLog, Direction, Entry, Event};
+use farthing_core::audit::{AuditLog, Direction, Entry};
 use farthing_core::id::{NetworkId, PeerId};
 use farthing_core::refusal::{Code, Refusal};
 use farthing_core::replay::{REPLAY_WINDOW, ReplayWindow};
 use farthing_core::seal::{SealKey, Sealed};
-use farthing_core::sign::{Signed, Statement};
+use farthing_core::sign::Signed;
 use farthing_core::wire::Bounded;
 use minicbor::{Decode, Encode};
 
@@ -191,9 +191,7 @@ impl Wallet {
 
     /// Appends to the log.
     pub(crate) fn append(&mut self, line: &Line, direction: Direction) -> Result<Entry, Refusal> {
-        let Line { auth, peer, amount, .. } = *line;
-        let event = Event { kind: TransferRequest::KIND, reference: auth.0, peer, amount, direction };
-        let (log, entry) = self.log.append(event)?;
+        let (log, entry) = self.log.append(line.event(direction))?;
         self.log = log;
         Ok(entry)
     }

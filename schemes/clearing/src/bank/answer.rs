@@ -9,16 +9,42 @@ use super::records::{AccountRecord, Last, Moved, Outcome};
 use crate::frame::{Frame, FrameKind, MessageId, grown_nonce};
 use crate::messages::{Authorised, BankReceipt, Ticket, TransferAnswer, TransferResult};
 
+/// What the bank will say to a frame, once the transaction that decided it is durable.
+/// [`Clearing::speak`] makes the bytes.
+#[derive(Clone, Debug)]
+pub struct Decided(pub(super) Say);
+
+#[derive(Clone, Debug)]
+pub(super) enum Say {
+    /// What became of a request.
+    Answer { payer: PeerId, version: u32, last: Box<Last> },
+    /// That a request was not taken up.
+    Away { payer: PeerId, version: u32, dice: [u8; 32], answer: Box<TransferAnswer> },
+    /// Bytes that are sealed already, because they are stored.
+    Sealed(Vec<u8>),
+}
+
 impl Clearing {
+    /// The answer's bytes. Needs no transaction: seal and sign beside other work, not in the way of
+    /// everybody's next payment. To be called when what was decided is durable.
+    #[must_use]
+    pub fn speak(&self, decided: Decided) -> Vec<u8> {
+        match decided.0 {
+            Say::Answer { payer, version, last } => self.answer(payer, version, &last),
+            Say::Away { payer, version, dice, answer } => self.seal_answer(payer, version, &dice, &answer),
+            Say::Sealed(bytes) => bytes,
+        }
+    }
+
     /// KSO-2, from what is stored: the same bytes each time.
-    pub(super) fn answer(&self, payer: PeerId, record: &AccountRecord, last: &Last) -> Vec<u8> {
+    pub(super) fn answer(&self, payer: PeerId, version: u32, last: &Last) -> Vec<u8> {
         let result = match &last.outcome {
             Outcome::Refused(why) => TransferResult::Refused(why.clone()),
             Outcome::Paid(moved) => TransferResult::Paid(self.authorised(payer, last, moved)),
         };
         let next = last.sequence.saturating_add(1);
         let answer = TransferAnswer { answers: last.auth, sequence: last.sequence, next, result };
-        self.seal_answer(payer, record.version, &last.dice, &answer)
+        self.seal_answer(payer, version, &last.dice, &answer)
     }
 
     fn authorised(&self, payer: PeerId, last: &Last, moved: &Moved) -> Authorised {
@@ -36,17 +62,16 @@ impl Clearing {
     /// A refusal that leaves the sequence number where it is; under seal, so that nobody else can
     /// say it.
     pub(super) fn turn_away(
-        &self,
         cx: &Context<'_>,
         payer: PeerId,
         record: &AccountRecord,
         auth: MessageId,
         sequence: u64,
         why: Refusal,
-    ) -> Vec<u8> {
+    ) -> Decided {
         let result = TransferResult::TurnedAway(why);
         let answer = TransferAnswer { answers: auth, sequence, next: record.next, result };
-        self.seal_answer(payer, record.version, &cx.dice, &answer)
+        Decided(Say::Away { payer, version: record.version, dice: cx.dice, answer: Box::new(answer) })
     }
 
     fn seal_answer(&self, payer: PeerId, version: u32, dice: &[u8; 32], answer: &TransferAnswer) -> Vec<u8> {

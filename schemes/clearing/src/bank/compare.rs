@@ -81,7 +81,7 @@ impl Clearing {
         }
         let mut problems = comparison.problems.into_vec();
         let told = match (comparison.told, &page.start) {
-            (None, Some(start)) => begin(&*cx.tx, customer, start, &mut problems)?,
+            (None, Some(start)) => begin(&*cx.tx, customer, &record, start, &mut problems)?,
             (Some(told), None) => told,
             _ => return Err(Refusal::new(Code::Malformed, "the first page, and no other, says where it starts").into()),
         };
@@ -90,8 +90,8 @@ impl Clearing {
             return Err(Refusal::new(Code::Malformed, "a page holds entries or closes the log").into());
         }
         let told = (
-            follow(&*cx.tx, customer, Direction::Out, told.0, outgoing, &mut problems)?,
-            follow(&*cx.tx, customer, Direction::In, told.1, incoming, &mut problems)?,
+            follow(&*cx.tx, customer, &record, Direction::Out, told.0, outgoing, &mut problems)?,
+            follow(&*cx.tx, customer, &record, Direction::In, told.1, incoming, &mut problems)?,
         );
         let verdict = match page.closing {
             None => PageVerdict::Next,
@@ -128,7 +128,7 @@ impl Clearing {
         let comparison = records::comparison(&*cx.tx, customer)?;
         let ended = comparison.and_then(|comparison| comparison.ended);
         let (_, log) = ended.filter(|(answer, _)| *answer == fetch.answers).ok_or_else(out_of_turn)?;
-        let lines = rows::lines(&*cx.tx, customer, (fetch.outgoing, fetch.incoming), &log, LINES_MAX)?;
+        let lines = rows::lines(&*cx.tx, customer, record, (fetch.outgoing, fetch.incoming), &log, LINES_MAX)?;
         let fetched = Fetched { answers: id, lines };
         Ok(self.seal_to(customer, record, FrameKind::Lines, id, &cx.dice, &fetched))
     }
@@ -144,7 +144,7 @@ impl Clearing {
         problems: &mut Vec<Problem>,
     ) -> Result<(), Halt> {
         let counts = (closing.log.outgoing.n, closing.log.incoming.n);
-        if counts != told || !has_been(&*cx.tx, customer, &closing.log)? {
+        if counts != told || !has_been(&*cx.tx, customer, record, &closing.log)? {
             note(problems, Problem::Heads);
         }
         if let Some(signed) = &closing.signed {
@@ -194,8 +194,8 @@ impl Clearing {
             return Ok(PageVerdict::Disputed(self.dispute(cx, customer, record, problems.to_vec(), id)?));
         }
         let pending = record.last.as_ref().filter(|last| closing.pending == Some(last.auth));
-        let outcome = pending.map(|last| self.answer(customer, record, last));
-        let missing = rows::lines(&*cx.tx, customer, told, &record.log, LINES_MAX)?;
+        let outcome = pending.map(|last| self.answer(customer, record.version, last));
+        let missing = rows::lines(&*cx.tx, customer, record, told, &record.log, LINES_MAX)?;
         record.standing = Standing::Active;
         record.epoch = record.epoch.saturating_add(1);
         record.agreed = record.log;

@@ -5,6 +5,7 @@ use farthing_core::id::PeerId;
 use farthing_ledger::StoreFault;
 use farthing_role::Records;
 
+use super::records::AccountRecord;
 use super::rows;
 use crate::reconciliation::{PROBLEMS_MAX, Problem};
 
@@ -12,19 +13,25 @@ use crate::reconciliation::{PROBLEMS_MAX, Problem};
 pub(super) fn begin(
     tx: &dyn Records,
     customer: PeerId,
+    record: &AccountRecord,
     start: &AuditLog,
     problems: &mut Vec<Problem>,
 ) -> Result<(u64, u64), StoreFault> {
-    if !has_been(tx, customer, start)? {
+    if !has_been(tx, customer, record, start)? {
         note(problems, Problem::Heads);
     }
     Ok((start.outgoing.n, start.incoming.n))
 }
 
 /// Whether the bank's log of this customer once stood so.
-pub(super) fn has_been(tx: &dyn Records, customer: PeerId, log: &AuditLog) -> Result<bool, StoreFault> {
-    let outgoing = rows::sub_chain_at(tx, customer, Direction::Out, log.outgoing.n)?;
-    let incoming = rows::sub_chain_at(tx, customer, Direction::In, log.incoming.n)?;
+pub(super) fn has_been(
+    tx: &dyn Records,
+    customer: PeerId,
+    record: &AccountRecord,
+    log: &AuditLog,
+) -> Result<bool, StoreFault> {
+    let outgoing = rows::sub_chain_at(tx, customer, record, Direction::Out, log.outgoing.n)?;
+    let incoming = rows::sub_chain_at(tx, customer, record, Direction::In, log.incoming.n)?;
     Ok(outgoing == Some(log.outgoing) && incoming == Some(log.incoming))
 }
 
@@ -32,18 +39,19 @@ pub(super) fn has_been(tx: &dyn Records, customer: PeerId, log: &AuditLog) -> Re
 pub(super) fn follow(
     tx: &dyn Records,
     customer: PeerId,
+    record: &AccountRecord,
     direction: Direction,
     told: u64,
     entries: &[Entry],
     problems: &mut Vec<Problem>,
 ) -> Result<u64, StoreFault> {
-    let known = rows::rows(tx, customer, direction, told, entries.len())?;
-    let mut rows = known.iter();
+    let known = rows::following(tx, customer, record, direction, told, entries.len())?;
+    let mut known = known.iter();
     let mut t = told;
     for entry in entries {
         t = t.saturating_add(1);
-        match rows.next() {
-            Some(row) if row.line.entry(t, direction) == *entry => {}
+        match known.next() {
+            Some(line) if line.entry(t, direction) == *entry => {}
             Some(_) => note(problems, Problem::Differs { direction, t }),
             None => note(problems, Problem::NotAtBank { direction, t }),
         }

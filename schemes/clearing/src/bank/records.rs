@@ -11,7 +11,7 @@ use farthing_ledger::StoreFault;
 use farthing_role::{Context, Records, Scan, Table};
 use minicbor::{Decode, Encode};
 
-use super::rows::{INCOMING, OUTGOING};
+use super::rows::{INCOMING, OUTGOING, Recent};
 use crate::frame::MessageId;
 use crate::reconciliation::{LogStatement, PROBLEMS_MAX, Problem};
 
@@ -77,6 +77,9 @@ pub struct AccountRecord {
     /// The last log that the customer signed.
     #[n(9)]
     pub(super) signed_log: Option<Signed<LogStatement>>,
+    /// The last lines of its log.
+    #[n(10)]
+    pub(super) recent: Recent,
 }
 
 impl AccountRecord {
@@ -94,6 +97,7 @@ impl AccountRecord {
             agreed: log,
             agreed_at: now,
             signed_log: None,
+            recent: Recent::new(),
         }
     }
 }

@@ -1,18 +1,18 @@
 //! KSO-1 and KSO-2: one request, one transfer, one answer.
 
-use farthing_core::audit::{AuditLog, Direction, Event};
+use farthing_core::audit::{AuditLog, Direction};
 use farthing_core::hash::{Purpose, hash};
 use farthing_core::id::{PeerId, TransferId, timed};
 use farthing_core::refusal::{Code, Refusal, Remedy};
-use farthing_core::sign::Statement;
 use farthing_core::time::SKEW;
 use farthing_ledger::{Ledger, LedgerError, Transfer};
 use farthing_role::{Context, Halt, REQUEST_HORIZON};
 
+use super::answer::{Decided, Say};
 use super::check::Asked;
 use super::log::{self, LogEvent};
 use super::records::{self, AccountRecord, Last, Moved, Outcome, Standing};
-use super::rows::{self, Row};
+use super::rows;
 use super::{Clearing, REASON_TRANSFER, last_number};
 use crate::frame::MessageId;
 use crate::messages::TransferRequest;
@@ -28,20 +28,21 @@ impl Clearing {
         mut record: AccountRecord,
         auth: MessageId,
         asked: Asked,
-    ) -> Result<Vec<u8>, Halt> {
+    ) -> Result<Decided, Halt> {
         let request = &asked.request;
         if let Some(last) = record.last.as_ref().filter(|last| last.auth == auth) {
-            return Ok(self.answer(payer, &record, last)); // What was carried out stays answered.
+            // What was carried out stays answered.
+            return Ok(Decided(Say::Answer { payer, version: record.version, last: Box::new(last.clone()) }));
         }
         if let Err(why) = self.admit(cx, payer, &record, request)? {
-            return Ok(self.turn_away(cx, payer, &record, auth, request.sequence, why));
+            return Ok(Self::turn_away(cx, payer, &record, auth, request.sequence, why));
         }
         if request.sequence != record.next {
             let why = self.out_of_sequence(cx, payer, &mut record, auth, &asked)?;
-            return Ok(self.turn_away(cx, payer, &record, auth, request.sequence, why));
+            return Ok(Self::turn_away(cx, payer, &record, auth, request.sequence, why));
         }
         let Some(next) = record.next.checked_add(1) else {
-            return Ok(self.turn_away(cx, payer, &record, auth, request.sequence, last_number()));
+            return Ok(Self::turn_away(cx, payer, &record, auth, request.sequence, last_number()));
         };
         // From here on the number is used up, whatever happens.
         let outcome = match self.carry_out(cx, payer, &mut record, auth, request) {
@@ -51,10 +52,9 @@ impl Clearing {
         };
         record.next = next;
         let last = Last { auth, sequence: request.sequence, dice: cx.dice, outcome, signed: asked.signed };
-        let answer = self.answer(payer, &record, &last);
-        record.last = Some(last);
+        record.last = Some(last.clone());
         records::put_account(cx, payer, &record);
-        Ok(answer)
+        Ok(Decided(Say::Answer { payer, version: record.version, last: Box::new(last) }))
     }
 
     /// Whether the customer may ask at all: not suspended, not stopped, and its present copy.
@@ -119,16 +119,10 @@ impl Clearing {
         if amount.as_micros() > self.terms.limit {
             return Err(Refusal::new(Code::Limit, "this is more than one request may move").into());
         }
-        let out = Event {
-            kind: TransferRequest::KIND,
-            reference: auth.0,
-            peer: request.payee,
-            amount,
-            direction: Direction::Out,
-        };
-        let came = Event { peer: payer, direction: Direction::In, ..out };
-        let (payer_log, _) = record.log.append(out).map_err(Refusal::from)?;
-        let (payee_log, _) = payee.log.append(came).map_err(Refusal::from)?;
+        let line = |peer| Line { auth, peer, amount, order: request.order };
+        let (out, came) = (line(request.payee), line(payer));
+        let (payer_log, _) = record.log.append(out.event(Direction::Out)).map_err(Refusal::from)?;
+        let (payee_log, _) = payee.log.append(came.event(Direction::In)).map_err(Refusal::from)?;
         let transfer = Transfer {
             id: TransferId(timed(request.time, &hash(Purpose::Transfer, &[b"clearing", &auth.0]))),
             debit: self.customer(payer, amount.currency()),
@@ -144,8 +138,9 @@ impl Clearing {
             Err(LedgerError::Refused(why)) => return Err(Refusal::from(why).into()),
             Err(LedgerError::Store(fault)) => return Err(fault.into()),
         }
-        record.log = payer_log;
-        payee.log = payee_log;
+        rows::append(cx, payer, record, Direction::Out, out, payer_log);
+        rows::append(cx, request.payee, &mut payee, Direction::In, came, payee_log);
+        records::put_account(cx, request.payee, &payee);
         let moved = Moved {
             payee: request.payee,
             payee_version: payee.version,
@@ -156,12 +151,6 @@ impl Clearing {
             expires: cx.now.after(self.terms.ticket_life),
             receipt: request.receipt,
         };
-        let line = |peer| Line { auth, peer, amount, order: request.order };
-        let out = Row { line: line(request.payee), head: record.log.outgoing.head };
-        let came = Row { line: line(payer), head: payee.log.incoming.head };
-        rows::put_row(cx, payer, Direction::Out, record.log.outgoing.n, &out);
-        rows::put_row(cx, request.payee, Direction::In, moved.number, &came);
-        records::put_account(cx, request.payee, &payee);
         let TransferRequest { sequence, commitment, order, .. } = *request;
         let Moved { payee, number, .. } = moved;
         log::append(cx, LogEvent::Moved { auth, payer, sequence, commitment, payee, number, amount, order })?;
@@ -187,7 +176,7 @@ impl Clearing {
         } else if received < record.acknowledged.n {
             None // It forgets what it has acknowledged.
         } else {
-            rows::sub_chain_at(&*cx.tx, payer, Direction::In, received)?
+            rows::sub_chain_at(&*cx.tx, payer, record, Direction::In, received)?
         };
         let known = incoming.map(|incoming| AuditLog { incoming, ..record.log });
         match known {
