@@ -178,6 +178,7 @@ impl Clearer {
         // All of them are looked at.
         self.closing.take();
         let mut round = self.begin_round().await?;
+        self.book.fold().await?;
         let mut after: Option<Vec<u8>> = None;
         loop {
             let page = Scan { prefix: b"", after: after.as_deref(), limit: PAGE };
@@ -217,13 +218,12 @@ impl Clearer {
         cleared
     }
 
-    /// What was sent before is sent again, and what is in the log is folded.
+    /// What was sent before is sent again.
     async fn begin_round(&self) -> Result<Round, ClearError> {
         let mut round = Round::default();
         for (id, sent) in self.sent_before().await? {
             self.send(id, sent.clearings, &mut round.done).await?;
         }
-        self.book.fold().await?;
         Ok(round)
     }
 

@@ -25,9 +25,10 @@ use farthing_dialects::{credential, names::CBOR};
 use farthing_driver::NoReply;
 use farthing_net::http::problem::Problem;
 
-use crate::book::{Denied, Purpose, Taken};
+use crate::book::{Book, Denied, Payment as Paid, Purpose, Taken};
 use crate::gate::{self, Gate, unavailable};
 use crate::proxy::{self, Meter, TOP_UPS_MAX};
+use crate::to_the_end::ToTheEnd;
 use crate::{catalogue, cors, refuse};
 
 type Answer = Response<Body>;
@@ -214,8 +215,8 @@ fn over() -> PaymentProblem {
 }
 
 async fn pay_more(
-    gate: &Gate,
-    meter: &Meter,
+    gate: &Arc<Gate>,
+    meter: &Arc<Meter>,
     digest: [u8; 32],
     headers: &HeaderMap,
 ) -> Result<(), Box<PaymentProblem>> {
@@ -241,11 +242,18 @@ async fn pay_more(
         Ok(Taken::Again(..)) | Err(Denied::InProgress) => return Ok(()),
         Err(why) => return Err(refuse::denied(why).into()),
     };
-    gate.book.durable(payment.batch).await.map_err(|_| Box::new(crate::proxy::not_durable()))?;
+    let (gate, meter) = (Arc::clone(gate), Arc::clone(meter));
+    // To the end: were it left here by a client that goes away, nobody would ever settle it.
+    ToTheEnd::new(async move { add(&gate.book, &meter, &payment).await }).await
+}
+
+/// Adds a payment to a running answer once it is on disk, or gives it back.
+async fn add(book: &Book, meter: &Meter, payment: &Paid) -> Result<(), Box<PaymentProblem>> {
+    book.durable(payment.batch).await.map_err(|_| Box::new(crate::proxy::not_durable()))?;
     if meter.add(payment.entry).is_ok() {
         return Ok(());
     }
-    let (acks, _) = gate.book.settle(payment.session, &[(payment.entry, 0)], crate::book::NOTHING);
+    let (acks, _) = book.settle(payment.session, &[(payment.entry, 0)], crate::book::NOTHING);
     let problem = over();
     Err(acks.first().map_or(problem.clone(), |ack| problem.acknowledging(ack)).into())
 }

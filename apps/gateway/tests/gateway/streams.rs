@@ -5,9 +5,11 @@ use farthing_core::refusal::Money;
 use farthing_core::wire::{self, Bounded};
 use farthing_coupon::micro::Ack;
 use farthing_dialects::{names, payment, problem};
+use farthing_gateway::Durability;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
-use crate::town::{Town, problem as read_problem, receipts};
+use crate::town::{PRICES, Town, problem as read_problem, receipts};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_maximum_is_paid_and_the_actual_is_charged() {
@@ -53,6 +55,31 @@ async fn a_stream_pauses_when_the_money_runs_out_and_goes_on_when_more_is_paid()
     let late = buyer.coupon("POST", &path, b"", 1);
     let request = town.http.post(town.url(&path)).header("authorization", payment::compact(&late));
     assert_eq!(request.send().await.unwrap().status(), 410);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_money_whose_sender_goes_away_at_once_is_neither_lost_nor_left_unsettled() {
+    let time = Duration::from_millis(200);
+    let town = Town::with(PRICES, |config| config.durability = Durability::Every(time)).await;
+    let mut buyer = town.buyer(1, 10_000).await;
+    let mut answer = buyer.get("/forever", 5).await;
+    let stream = answer.headers()[names::STREAM].to_str().unwrap().to_owned();
+    let (path, mut got) = (names::stream_path(&stream), 0);
+    let credential = payment::compact(&buyer.coupon("POST", &path, b"", 3));
+    let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: {credential}\r\ncontent-length: 0\r\n\r\n");
+    let mut sender = TcpStream::connect(town.base.trim_start_matches("http://").trim_end_matches('/')).await.unwrap();
+    sender.write_all(head.as_bytes()).await.unwrap();
+    drop(sender);
+    while got < 8_000 {
+        got += answer.chunk().await.unwrap().expect("it goes on").len();
+    }
+    drop(answer);
+    let acks = receipts(&town, &stream).await;
+    assert_eq!(acks.iter().map(|ack| buyer.spender.on_ack(ack).unwrap()).collect::<Vec<_>>(), [5, 3]);
+    // Nothing is in flight for ever: the session can be cleared for good.
+    town.clock.advance(farthing_core::time::Span::from_days(1));
+    assert_eq!(town.control.clear().await.unwrap().waiting, 0);
+    assert_eq!(town.bank.paid(), (800, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
