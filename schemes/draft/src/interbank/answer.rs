@@ -146,6 +146,11 @@ impl Interbank {
         let State::Waiting(waiting) = &item.state else { return Ok(Progress::Waiting) };
         let (next, due, currency) = (waiting.next, waiting.due, draft.amount.currency());
         let fate = proven.drawee.body().fate;
+        if item.late && fate == Fate::Cleared {
+            // Clocks that stand apart. It is owed within the limit as any other, or asked for again.
+            self.credit(cx, item.taker, draft, matter, next)?;
+            item.late = false;
+        }
         let (collection, provisional) = (self.collection(next, currency), self.provisional(item.taker, currency));
         if fate == Fate::Cleared {
             let settlement = self.settlement(next, currency);
@@ -153,7 +158,7 @@ impl Interbank {
             let beneficiary = self.beneficiary(item.taker, draft.amount);
             self.post(cx, draft, matter, provisional, beneficiary, REASON_AVAILABLE)?;
             self.note_received(cx, next, &proven.next, matter.chain)?;
-        } else {
+        } else if !item.late {
             self.post(cx, draft, matter, provisional, collection, REASON_REVERSED)?;
         }
         self.false_outcome(cx, &item, draft, &proven)?;

@@ -71,6 +71,10 @@ pub struct Outgoing {
 
 impl Interbank {
     /// NQ-2 and NQ-3 at a bank that the cheque is not drawn on.
+    ///
+    /// A cheque that has ended is taken from no customer. From a bank it is, without any money: that
+    /// bank has credited it, and only the bank drawn on can say that nothing came of it. Otherwise a
+    /// cheque that found no room on its way before its end would be under way for ever.
     pub(super) fn collect(
         &self,
         cx: &mut Context<'_>,
@@ -78,7 +82,8 @@ impl Interbank {
         taker: Taker,
     ) -> Result<Answer, Halt> {
         let draft = checked.cheque.body();
-        if cx.now >= draft.deposit_by {
+        let late = cx.now >= draft.deposit_by;
+        if late && matches!(taker, Taker::Customer(_)) {
             return Err(Refusal::new(Code::Expired, "the cheque has ended").remedy(Remedy::Stop).into());
         }
         let (next, network) = self.next_bank(cx, draft.bank, draft.amount.currency())?;
@@ -90,9 +95,10 @@ impl Interbank {
         }
         let hop = checked.held.title().next(next, under_certificate(checked.serial), cx.now);
         let hop = hop.map_err(|why| Refusal::new(Code::Limit, why.to_string()).remedy(Remedy::Stop))?;
-        self.check_limit(cx, next, draft.amount)?;
-        let (cheque, chain) = (checked.digest(), checked.chain());
-        let provisional = self.open_provisional(cx, taker, draft)?;
+        let matter = Matter { cheque: checked.digest(), chain: checked.chain() };
+        if !late {
+            self.credit(cx, taker, draft, matter, next)?;
+        }
         let item = Item {
             cheque: checked.cheque.signed().clone(),
             hops: checked.held.title().hops.clone(),
@@ -105,11 +111,9 @@ impl Interbank {
                 tries: 0,
                 trouble: None,
             }),
+            late,
         };
-        let matter = Matter { cheque, chain };
-        let collection = self.collection(next, draft.amount.currency());
-        self.post(cx, draft, matter, collection, provisional, REASON_PROVISIONAL)?;
-        let key = records::item_key(cheque, chain);
+        let key = records::item_key(matter.cheque, matter.chain);
         cx.tx.put(ITEMS, &key, wire::encode(&item));
         cx.tx.put(OUTBOX, &records::due_key(cx.now, &key), Vec::new());
         Ok(Answer::Pending { next })
@@ -200,11 +204,21 @@ impl Interbank {
         self.account(AccountKind::Suspense, &[b"cheques", &taker.peer().0], currency)
     }
 
-    fn open_provisional(&self, cx: &mut Context<'_>, taker: Taker, draft: &Draft) -> Result<AccountId, Halt> {
-        let id = self.provisional(taker, draft.amount.currency());
-        let account = Account::new(id, AccountKind::Suspense, draft.amount.currency(), Some(taker.peer()), cx.now);
+    /// Credits a cheque provisionally, within the limit of the bank that it goes to.
+    pub(super) fn credit(
+        &self,
+        cx: &mut Context<'_>,
+        taker: Taker,
+        draft: &Draft,
+        matter: Matter,
+        next: PeerId,
+    ) -> Result<(), Halt> {
+        self.check_limit(cx, next, draft.amount)?;
+        let currency = draft.amount.currency();
+        let provisional = self.provisional(taker, currency);
+        let account = Account::new(provisional, AccountKind::Suspense, currency, Some(taker.peer()), cx.now);
         Ledger(&mut *cx.tx).open(account)?;
-        Ok(id)
+        self.post(cx, draft, matter, self.collection(next, currency), provisional, REASON_PROVISIONAL)
     }
 }
 

@@ -90,7 +90,8 @@ impl Interbank {
         let hops = checked.held.title().hops.clone();
         let end = Final { hops: hops.clone(), drawee, bank: None };
         let state = State::Answered(Answered { end: end.clone(), heard: None });
-        let item = Item { cheque: checked.cheque.signed().clone(), hops, taker, serial: checked.serial, state };
+        let item =
+            Item { cheque: checked.cheque.signed().clone(), hops, taker, serial: checked.serial, state, late: false };
         cx.tx.put(ITEMS, &records::item_key(cheque, chain), wire::encode(&item));
         Ok(Answer::Final(Box::new(end)))
     }

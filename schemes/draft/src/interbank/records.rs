@@ -114,6 +114,10 @@ pub(super) struct Item {
     /// Where it stands.
     #[n(4)]
     pub(super) state: State,
+    /// Whether it had ended before it was taken here, and was passed on only for the answer: no
+    /// money is booked for it.
+    #[n(5)]
+    pub(super) late: bool,
 }
 
 /// Where a cheque stands.

@@ -230,6 +230,57 @@ fn a_bank_takes_no_more_cheques_than_the_other_may_owe() {
 }
 
 #[test]
+fn a_cheque_that_finds_no_room_on_its_way_before_its_end_does_not_fill_the_limits_for_ever() {
+    let mut town = Town::new(3);
+    town.open_peer(1, 0, 500);
+    let cheque = town.cheque(ALICE, 600);
+    let (presented, _) = town.deposit(&cheque);
+    let sent = town.send_due(2).pop().unwrap();
+    assert_eq!(code(town.carry(2, &sent)), Code::Limit);
+    assert_eq!(town.owed(2, 1), (0, 600));
+    town.now = cheque.body().deposit_by;
+    let late = town.endorsed(&cheque, 2);
+    assert_eq!(code(town.present(2, key(CAROL).id(), &late)), Code::Expired, "nobody begins with it now");
+    let sent = town.send_due(2).pop().unwrap();
+    assert_eq!(town.carry(2, &sent).unwrap(), Progress::Waiting);
+    assert_eq!((town.owed(1, 0), town.provisional(1, bank_key(2).id())), ((0, 0), 0), "no money is booked for it");
+    town.run();
+    assert_eq!(fate(town.present(2, key(CAROL).id(), &presented).unwrap()), Fate::Bounced(Code::Expired));
+    assert_eq!((town.owed(2, 1), town.provisional(2, key(CAROL).id())), ((0, 0), 0));
+    assert_eq!((town.balance(0, ALICE), town.balance(2, CAROL)), (i128::from(FUNDS), 0));
+    assert!((0..3).all(|at| town.evidence(at).is_empty()));
+}
+
+#[test]
+fn a_cheque_that_has_ended_by_one_banks_clock_and_not_by_the_next_is_owed_within_the_limit() {
+    for limit in [500, 600] {
+        let mut town = Town::new(3);
+        town.open_peer(1, 0, limit);
+        let cheque = town.cheque(ALICE, 600);
+        town.deposit(&cheque);
+        let sent = town.send_due(2).pop().unwrap();
+        town.now = cheque.body().deposit_by;
+        assert_eq!(town.carry(2, &sent).unwrap(), Progress::Waiting);
+        let on = town.send_due(1).pop().unwrap();
+        let asked: Presentation = farthing_core::wire::decode(&on.message).unwrap();
+        // The clock of the bank drawn on is a second behind.
+        town.now = town.now.before(Span::from_secs(1));
+        let answer = town.present(0, bank_key(1).id(), &asked).unwrap();
+        assert_eq!(fate(answer.clone()), Fate::Cleared);
+        town.now = town.now.after(Span::from_secs(2));
+        let hear =
+            |town: &mut Town| town.act(1, |bank, cx| bank.cheques.on_answer(cx, on.to, on.matter, answer.clone()));
+        if limit == 500 {
+            assert_eq!(code(hear(&mut town)), Code::Limit);
+            town.open_peer(1, 0, 600);
+        }
+        assert_eq!(hear(&mut town).unwrap(), Progress::Done(Fate::Cleared));
+        town.run();
+        assert_eq!((town.balance(2, CAROL), town.owed(1, 0), town.owed(2, 1)), (600, (600, 0), (600, 0)));
+    }
+}
+
+#[test]
 fn a_cheque_on_an_unknown_bank_or_in_a_false_network_or_for_nothing_is_not_taken() {
     let mut town = Town::new(2);
     let honest = town.draft(5, 300);
