@@ -1,6 +1,7 @@
 //! A small world for the tests: one bank and several wallets, each on a store in memory, and a clock
 //! that the test moves.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use farthing_core::amount::{Amount, Currency};
@@ -11,8 +12,10 @@ use farthing_core::seal::{SealKey, Sealed};
 use farthing_core::sign::{SecretKey, Signed};
 use farthing_core::time::{Span, Time};
 use farthing_core::wire::{self, Bounded};
-use farthing_ledger::{Account, AccountKind, Ledger, Reason, Transfer, conservation};
-use farthing_role::{Context, EVIDENCE, Filed, Halt, Records, RequestBody, Scan};
+use farthing_ledger::{
+    Account, AccountKind, Head, Hold, JournalRow, Ledger, Reason, StoreFault, Transfer, conservation,
+};
+use farthing_role::{Context, EVIDENCE, Filed, Halt, Records, RequestBody, Row, Scan, Table};
 use farthing_store::{MemoryStore, Overlay, Reader, Store};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -342,5 +345,76 @@ pub(crate) fn code<T: std::fmt::Debug>(answer: Result<T, Halt>) -> Code {
     match answer {
         Err(Halt::Refused(Refusal { code, .. })) => code,
         other => panic!("{other:?}"),
+    }
+}
+
+/// A store that counts the rows it hands out.
+pub(crate) struct Counted<'a> {
+    store: &'a MemoryStore,
+    rows: Cell<usize>,
+}
+
+impl<'a> Counted<'a> {
+    pub(crate) fn new(store: &'a MemoryStore) -> Self {
+        Self { store, rows: Cell::new(0) }
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows.get()
+    }
+
+    fn count(&self, rows: usize) {
+        self.rows.set(self.rows.get() + rows);
+    }
+}
+
+impl Reader for Counted<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
+        self.count(1);
+        self.store.get(table, key)
+    }
+
+    fn scan(&self, table: Table, scan: Scan<'_>) -> Result<Vec<Row>, StoreFault> {
+        let rows = self.store.scan(table, scan)?;
+        self.count(rows.len());
+        Ok(rows)
+    }
+
+    fn account(&self, id: AccountId) -> Result<Option<Account>, StoreFault> {
+        self.count(1);
+        self.store.account(id)
+    }
+
+    fn hold(&self, id: TransferId) -> Result<Option<Hold>, StoreFault> {
+        self.count(1);
+        self.store.hold(id)
+    }
+
+    fn holds_due(&self, now: Time, limit: usize) -> Result<Vec<Hold>, StoreFault> {
+        self.store.holds_due(now, limit)
+    }
+
+    fn accounts(&self, after: Option<AccountId>, limit: usize) -> Result<Vec<Account>, StoreFault> {
+        self.store.accounts(after, limit)
+    }
+
+    fn holds(&self, after: Option<TransferId>, limit: usize) -> Result<Vec<Hold>, StoreFault> {
+        self.store.holds(after, limit)
+    }
+
+    fn journal(&self, after_seq: u64, limit: usize) -> Result<Vec<JournalRow>, StoreFault> {
+        self.store.journal(after_seq, limit)
+    }
+
+    fn journal_row(&self, id: TransferId) -> Result<Option<JournalRow>, StoreFault> {
+        self.store.journal_row(id)
+    }
+
+    fn head(&self) -> Result<Head, StoreFault> {
+        self.store.head()
+    }
+
+    fn damage(&self) -> Result<Option<String>, StoreFault> {
+        self.store.damage()
     }
 }

@@ -115,7 +115,7 @@ pub(crate) fn evidence(kind: EvidenceKind, accused: PeerId, statements: impl Int
 }
 
 /// Files evidence at the bank with its verdict, once however often it is shown; says whether it
-/// convicts.
+/// convicts and is new: shown again to a pardoned account, it suspends nobody.
 pub(crate) fn file(
     cx: &mut Context<'_>,
     network: NetworkId,
@@ -127,10 +127,11 @@ pub(crate) fn file(
     let evidence = evidence(kind, accused, statements);
     let verdict = judge(network, bank, &evidence);
     let unique = hash(Purpose::Statement, &[&wire::encode(&evidence)]);
-    if cx.tx.get(FILED, &unique)?.is_none() {
-        cx.tx.put(FILED, &unique, Vec::new());
-        Filed::file(cx, evidence, verdict);
+    if cx.tx.get(FILED, &unique)?.is_some() {
+        return Ok(false);
     }
+    cx.tx.put(FILED, &unique, Vec::new());
+    Filed::file(cx, evidence, verdict);
     Ok(matches!(verdict, Verdict::Guilty(_)))
 }
 

@@ -1,9 +1,11 @@
 //! At the bank: what is deposited, by whom, how often.
 
 use farthing_core::evidence::{EvidenceKind, Verdict};
+use farthing_core::id::{AccountId, TransferId};
 use farthing_core::refusal::Code;
 use farthing_core::time::Span;
 use farthing_core::wire;
+use farthing_ledger::{ACCOUNT_MAX, Ledger, Reason, Transfer};
 
 use crate::bank::Answer;
 use crate::messages::{Confirm, Item, Outcome, kind};
@@ -260,4 +262,37 @@ fn a_deposit_is_sealed_to_the_bank_and_opens_with_no_other_key() {
     let sealed = farthing_core::seal::seal(HERE, &bank.public(), &request, &mut world.rng).unwrap();
     assert_eq!(bank.open(HERE, &sealed).unwrap(), request);
     assert!(crate::testing::seal_key(CAROL).open(HERE, &sealed).is_err());
+}
+
+#[test]
+fn a_payee_whose_account_is_full_does_not_keep_the_next_one_from_its_money() {
+    let mut world = World::new();
+    world.enrol(40, 0);
+    world.reconcile(ALICE, 1_000).unwrap();
+    for payee in [CAROL, DAVE] {
+        world.pay(ALICE, payee, 300);
+    }
+    let (alice, carol, away) = {
+        let chart = world.bank.chart();
+        (chart.customer(key(ALICE).id()), chart.customer(key(CAROL).id()), chart.customer(key(40).id()))
+    };
+    move_all(&mut world, 1, alice, away, 10_000);
+    world.deposit(CAROL);
+    world.deposit(DAVE);
+    world.fund(carol, ACCOUNT_MAX);
+    world.fund(alice, 700);
+    let collect = |world: &mut World| world.act(|bank, cx| bank.collect(cx, key(ALICE).id())).unwrap();
+    collect(&mut world);
+    assert_eq!((world.balance(DAVE), world.balance(CAROL), world.balance(ALICE)), (300, ACCOUNT_MAX, 400));
+    move_all(&mut world, 2, carol, away, 500);
+    for _ in 0..2 {
+        collect(&mut world);
+        assert_eq!((world.balance(CAROL), world.balance(ALICE)), (ACCOUNT_MAX - 200, 100));
+    }
+}
+
+fn move_all(world: &mut World, nth: u8, debit: AccountId, credit: AccountId, amount: u64) {
+    let (id, amount, reason, at) = (TransferId([nth; 16]), micros(amount), Reason(9), world.now);
+    let transfer = Transfer { id, debit, credit, amount, reason, reference: [0; 32], at, hold: None };
+    world.act(|_, cx| Ok(Ledger(&mut *cx.tx).post(transfer)?)).unwrap();
 }

@@ -4,8 +4,11 @@ use farthing_core::evidence::{EvidenceKind, Verdict};
 use farthing_core::refusal::Code;
 use farthing_core::time::{SKEW, Span};
 
-use crate::messages::{Agreement, Differs, Digest, epoch_of};
-use crate::testing::{ALICE, CAROL, DAVE, World, code, key, paid};
+use farthing_role::Table;
+use farthing_store::Overlay;
+
+use crate::messages::{Agreement, Differs, Digest, PAGE_MAX, epoch_of};
+use crate::testing::{ALICE, CAROL, Counted, DAVE, World, code, key, micros, paid};
 
 fn problems(result: &Agreement) -> Vec<(u64, Differs)> {
     match result {
@@ -269,4 +272,48 @@ fn payer_takes_no_opening_from_elsewhere_or_from_a_state_that_is_not_its_own() {
     short.from.outgoing.n = 7;
     let short = key(crate::testing::BANK).sign(crate::testing::HERE, &short);
     assert_eq!(code(world.pays(ALICE, |payer, cx, _| payer.on_opening(cx, short))), Code::Reconcile);
+}
+
+#[test]
+fn a_page_of_a_long_log_costs_what_every_page_of_it_costs_and_leaves_nothing_behind_that_grows() {
+    const PAGES: usize = 8;
+    let entries = (PAGES * PAGE_MAX) as u64;
+    let limits = farthing_core::cert::Limits { per_item: micros(1), total: micros(entries) };
+    let mut world = World::with(crate::bank::Terms::new(limits));
+    world.reconcile(ALICE, entries).unwrap();
+    let purchase = world.purchase(CAROL, 1);
+    let purchase = crate::payer::Purchase { seal: None, ..purchase };
+    let drawn = world.pays(ALICE, |payer, cx, rng| (0..entries).map(|_| payer.draw(cx, &purchase, rng)).collect());
+    let drawn: Vec<crate::payer::Drawn> = drawn.unwrap();
+    let (payee, to) = (Some(key(CAROL).id()), world.bank.chart().customer(key(CAROL).id()));
+    world
+        .act(|bank, cx| {
+            for drawn in drawn.iter().step_by(2) {
+                let draft = drawn.payment.draft.clone().verify(crate::testing::HERE).unwrap();
+                bank.take(cx, &draft, 1, crate::bank::Destination { account: to, payee, proof: &[] })?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    let (ask, holder) = (world.payer(ALICE).reconcile(), key(ALICE).id());
+    let opening = world.act(|bank, cx| bank.reconcile(cx, holder, &ask)).unwrap();
+    world.pays(ALICE, |payer, cx, _| payer.on_opening(cx, opening)).unwrap();
+    let (mut read, mut kept) = (Vec::new(), Vec::new());
+    while let Some(page) = world.pays(ALICE, |payer, cx, _| payer.next_page(cx)).unwrap() {
+        let counted = Counted::new(&world.store);
+        let (now, mut overlay) = (world.now, Overlay::new(&counted));
+        let page_taken = overlay
+            .attempt(|tx| world.bank.page(&mut farthing_role::Context { now, dice: [0; 32], tx }, holder, &page, &[]));
+        let changes = overlay.into_write_set();
+        read.push(counted.rows());
+        farthing_store::Store::commit(&mut world.store, &changes).unwrap();
+        kept.push(farthing_store::Reader::get(&world.store, Table("draft_walks"), &holder.0).unwrap().unwrap().len());
+        world.pays(ALICE, |payer, cx, _| payer.on_page_taken(cx, &page, &page_taken.unwrap())).unwrap();
+    }
+    // The holder, the walk, the spent-set for each entry, and the stops for those not in it.
+    assert_eq!(read, vec![2 + PAGE_MAX + PAGE_MAX / 2; PAGES]);
+    assert!(kept.iter().all(|kept| *kept < 512), "{kept:?}");
+    let closing = world.pays(ALICE, |payer, cx, _| payer.close(cx, None)).unwrap();
+    let reply = world.act(|bank, cx| bank.close(cx, holder, closing)).unwrap();
+    assert_eq!(reply.said.peek().unwrap().outstanding, micros(entries / 2));
 }

@@ -3,9 +3,11 @@
 use farthing_core::evidence::{EvidenceKind, Verdict};
 use farthing_core::refusal::Code;
 use farthing_core::time::Span;
+use farthing_role::{Records, Scan, Table};
+use farthing_store::Overlay;
 
-use crate::messages::{Finding, Outcome, Proof, StopReason};
-use crate::testing::{ALICE, CAROL, World, code, key, micros, paid, refused};
+use crate::messages::{Confirm, DRAFT_LIFE_MAX, Draft, Finding, Outcome, Proof, Stop, StopReason};
+use crate::testing::{ALICE, CAROL, HERE, World, code, key, micros, paid, refused};
 
 /// A draft over 300 that Alice has paid and stopped.
 fn stopped(world: &mut World, reason: StopReason) {
@@ -181,4 +183,44 @@ fn a_stopped_draft_is_not_counted_twice_against_its_payers_budget() {
     world.later(Span::from_days(8));
     world.act(|bank, cx| bank.tick(cx)).unwrap();
     assert_eq!(world.balance(40), 600);
+}
+
+/// How many rows the bank keeps in a table.
+fn rows(world: &World, table: &'static str) -> usize {
+    let all = Scan { prefix: &[], after: None, limit: 100 };
+    Overlay::new(&world.store).scan(Table(table), all).unwrap().len()
+}
+
+#[test]
+fn a_stop_that_nobody_answered_and_a_draft_that_was_only_confirmed_are_forgotten_in_time() {
+    let mut world = paid_once();
+    stopped(&mut world, StopReason::NotDelivered);
+    let confirmed = world.pay(ALICE, CAROL, 200);
+    let item = world.item(&confirmed);
+    world.act(|bank, cx| bank.confirm(cx, key(CAROL).id(), Confirm { item })).unwrap();
+    let ticks = |world: &mut World, days: u64| {
+        world.later(Span::from_days(days));
+        for _ in 0..3 {
+            world.act(|bank, cx| bank.tick(cx)).unwrap();
+        }
+        (rows(world, "draft_stops"), rows(world, "draft_confirmed"))
+    };
+    assert_eq!(ticks(&mut world, 8), (1, 1), "nobody can deposit them any more, and a fork is still seen");
+    assert_eq!(world.balance(ALICE), 10_000);
+    // Not while the payer's log is still to be compared with them.
+    assert_eq!(ticks(&mut world, 62), (1, 0));
+    world.reconcile(ALICE, 1_000).unwrap();
+    assert_eq!(ticks(&mut world, 62), (0, 0));
+    assert_eq!(world.balance(ALICE), 10_000);
+}
+
+#[test]
+fn nobody_stops_a_draft_that_lasts_longer_than_any_bank_remembers() {
+    let mut world = paid_once();
+    let honest = world.pay(ALICE, CAROL, 100).payment.draft.peek().unwrap();
+    let deposit_by = honest.time.after(DRAFT_LIFE_MAX).after(Span::from_millis(1));
+    let draft = key(ALICE).sign(HERE, &Draft { deposit_by, ..honest });
+    let stop = key(ALICE).sign(HERE, &Stop { draft, reason: StopReason::NotDelivered, time: world.now });
+    assert_eq!(code(world.act(|bank, cx| bank.stop(cx, key(ALICE).id(), stop))), Code::Limit);
+    assert_eq!(world.balance(ALICE), 10_000);
 }

@@ -9,7 +9,7 @@ use farthing_ledger::{Hold, HoldState, Ledger};
 use farthing_role::{Context, Halt};
 
 use super::Drafts;
-use super::records::{CONFIRMED, ConfirmedRow, numbered};
+use super::records::{self, CONFIRMED, ConfirmedRow, DueRow, DueWhat, numbered};
 use super::take::Examined;
 use crate::messages::{Confirm, Confirmed, Digest, Draft, Outcome};
 
@@ -86,6 +86,8 @@ impl Drafts {
         let aside = Hold::new(hold, self.chart.customer(account), amount, until, draft.digest());
         Ledger(&mut *cx.tx).hold(aside, cx.now)?;
         let row = ConfirmedRow { draft: draft.signed().clone(), hold, until };
+        let due = DueRow { payer: draft.signer(), number, what: DueWhat::Confirmed };
+        records::due(&mut *cx.tx, row.forget_at()?, &due);
         cx.tx.put(CONFIRMED, &numbered(draft.signer(), number), wire::encode(&row));
         Ok(row)
     }

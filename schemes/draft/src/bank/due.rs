@@ -4,8 +4,10 @@ use farthing_core::time::{Span, Time};
 use farthing_role::{Context, Halt, Scan};
 
 use super::Drafts;
-use super::records::{self, DUE, DueRow, DueWhat, HOLDERS, Holder, RECEIPTS, SPENT, STOPS, Spent, numbered};
-use super::take::REMEMBERED;
+use super::records::{
+    self, CONFIRMED, ConfirmedRow, DUE, DueRow, DueWhat, HOLDERS, Holder, RECEIPTS, REMEMBERED, SPENT, STOPS, Spent,
+    StopRow, StopState, numbered,
+};
 use crate::messages::Outcome;
 use crate::rows::{decode, read};
 
@@ -36,31 +38,47 @@ impl Drafts {
                     done => done?,
                 },
                 DueWhat::Spent => self.forget(cx, &row)?,
+                DueWhat::Confirmed => self.forget_confirmed(cx, &row)?,
             }
             cx.tx.delete(DUE, &key);
         }
         Ok(full)
     }
 
-    /// Forgets a draft long past its last day, unless its payer's log still has to be compared with
-    /// it, or something is owed for it.
+    /// Forgets a draft long past its last day, deposited or stopped, unless its payer's log still has
+    /// to be compared with it, or something is owed for it.
     fn forget(&self, cx: &mut Context<'_>, row: &DueRow) -> Result<(), Halt> {
         let key = numbered(row.payer, row.number);
-        let Some(spent) = read::<Spent>(&*cx.tx, SPENT, &key)? else { return Ok(()) };
+        let spent: Option<Spent> = read(&*cx.tx, SPENT, &key)?;
+        let stop: Option<StopRow> = read(&*cx.tx, STOPS, &key)?;
+        if spent.is_none() && stop.is_none() {
+            return Ok(());
+        }
         let holder: Option<Holder> = read(&*cx.tx, HOLDERS, &row.payer.0)?;
         let compared = holder.is_none_or(|holder| row.number <= holder.known.outgoing.n);
-        let settled = !matches!(spent.outcome, Outcome::Taken { owed, .. } if !owed.is_zero());
-        if !(compared && settled) {
+        let open = stop.is_some_and(|stop| !matches!(stop.state, StopState::Settled(_)));
+        let owed = matches!(&spent, Some(Spent { outcome: Outcome::Taken { owed, .. }, .. }) if !owed.is_zero());
+        if !compared || open || owed {
             records::due(&mut *cx.tx, cx.now.after(REMEMBERED), row);
             return Ok(());
         }
-        if let Outcome::Taken { number, .. } = spent.outcome
-            && let Ok(draft) = spent.draft.peek()
+        if let Some(Spent { outcome: Outcome::Taken { number, .. }, draft, .. }) = spent
+            && let Ok(draft) = draft.peek()
         {
             self.forget_receipt(cx, draft.payee, number)?;
         }
         cx.tx.delete(SPENT, &key);
         cx.tx.delete(STOPS, &key);
+        Ok(())
+    }
+
+    /// Forgets that a draft was set aside, unless it was set aside again for longer.
+    fn forget_confirmed(&self, cx: &mut Context<'_>, row: &DueRow) -> Result<(), Halt> {
+        let key = numbered(row.payer, row.number);
+        let Some(confirmed) = read::<ConfirmedRow>(&*cx.tx, CONFIRMED, &key)? else { return Ok(()) };
+        if confirmed.forget_at()? <= cx.now {
+            cx.tx.delete(CONFIRMED, &key);
+        }
         Ok(())
     }
 

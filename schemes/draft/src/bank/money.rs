@@ -104,13 +104,18 @@ impl Drafts {
     pub fn collect(&self, cx: &mut Context<'_>, account: PeerId) -> Result<(), Halt> {
         let own = self.chart.customer(account);
         let rows = cx.tx.scan(DEBTS, Scan { prefix: &account.0, after: None, limit: DEBTS_AT_ONCE })?;
-        let all = rows.len() < DEBTS_AT_ONCE;
+        let mut all = rows.len() < DEBTS_AT_ONCE;
         for (key, row) in rows {
             let mut debt: Debt = decode(DEBTS, &row)?;
-            let there = cx.tx.account(debt.to)?.map_or(0, |to| room(&to));
-            let part = reach(cx, own)?.min(debt.rest.as_micros()).min(there);
-            if part == 0 {
+            let (left, there) = (reach(cx, own)?, cx.tx.account(debt.to)?.map_or(0, |to| room(&to)));
+            if left == 0 {
                 return Ok(());
+            }
+            let part = left.min(debt.rest.as_micros()).min(there);
+            // Who cannot take it now gets it later, and nobody else waits for that.
+            all &= there >= debt.rest.as_micros();
+            if part == 0 {
+                continue;
             }
             let part = micros(debt.rest, part)?;
             self.repay(cx, own, debt.to, part, debt.rest, debt.draft)?;

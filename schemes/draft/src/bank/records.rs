@@ -6,7 +6,7 @@ use farthing_core::id::{AccountId, PeerId, TransferId};
 use farthing_core::refusal::{Code, Refusal};
 use farthing_core::seal::SealPublic;
 use farthing_core::sign::Signed;
-use farthing_core::time::{Time, Window};
+use farthing_core::time::{Span, Time, Window};
 use farthing_core::wire;
 use farthing_role::{Halt, Records, Table};
 use minicbor::{Decode, Encode};
@@ -63,6 +63,10 @@ pub const TABLES: [Table; 15] = [
     FILED,
     COUNTS,
 ];
+
+/// How long after its last day of deposit a draft is remembered at least: 60 days. A payee may ask
+/// so long what became of it.
+pub(super) const REMEMBERED: Span = Span::from_days(60);
 
 /// A key that writes drafts, as the bank knows it.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
@@ -215,6 +219,13 @@ pub(super) struct ConfirmedRow {
     pub(super) until: Time,
 }
 
+impl ConfirmedRow {
+    /// When nobody needs to know any more that it was set aside.
+    pub(super) fn forget_at(&self) -> Result<Time, Refusal> {
+        Ok(self.until.max(self.draft.peek()?.deposit_by).after(REMEMBERED))
+    }
+}
+
 /// What is owed for one draft.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub(super) struct Debt {
@@ -262,6 +273,9 @@ pub(super) enum DueWhat {
     /// A row of the spent-set that nobody needs any more.
     #[n(1)]
     Spent,
+    /// A draft that was set aside and that nobody can deposit any more.
+    #[n(2)]
+    Confirmed,
 }
 
 /// A draft that something falls due about.

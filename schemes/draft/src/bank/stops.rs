@@ -11,12 +11,12 @@ use farthing_role::{Context, Halt, Scan};
 
 use super::money::{self, Drawn};
 use super::records::{
-    self, CONFIRMED, ConfirmedRow, DueRow, DueWhat, HOLDERS, SPENT, STOPS, Spent, StopRow, StopState, WRITTEN, Written,
-    numbered,
+    self, CONFIRMED, ConfirmedRow, DueRow, DueWhat, HOLDERS, REMEMBERED, SPENT, STOPS, Spent, StopRow, StopState,
+    WRITTEN, Written, numbered,
 };
 use super::take::Destination;
 use super::{Drafts, REASON_FOUND, REASON_STOP};
-use crate::messages::{Digest, Draft, Finding, Outcome, Proof, Stop, Stopped};
+use crate::messages::{DRAFT_LIFE_MAX, Digest, Draft, Finding, Outcome, Proof, Stop, Stopped};
 use crate::rows::{decode, read};
 use crate::verdict;
 
@@ -56,6 +56,10 @@ impl Drafts {
         if cx.now >= body.deposit_by {
             let why = "nobody can deposit the draft any more: there is nothing to stop";
             return Err(Refusal::new(Code::Expired, why).remedy(Remedy::Stop).into());
+        }
+        if body.deposit_by > body.time.after(DRAFT_LIFE_MAX) {
+            let why = "the draft lasts longer than any bank remembers: nobody is paid for it";
+            return Err(Refusal::new(Code::Limit, why).remedy(Remedy::Stop).into());
         }
         let rows = cx.tx.scan(STOPS, Scan { prefix: &payer.0, after: None, limit: STOPS_SCANNED })?;
         let mut open = 0;
@@ -246,6 +250,9 @@ impl Drafts {
         if deposited || finding == Finding::Pay {
             let to = read::<Spent>(&*cx.tx, SPENT, &numbered(payer, number))?.map_or(to, |spent| spent.to);
             self.remember(cx, &draft, outcome, to);
+        } else {
+            let forget = draft.body().deposit_by.after(REMEMBERED);
+            records::due(&mut *cx.tx, forget, &DueRow { payer, number, what: DueWhat::Spent });
         }
         row.state = StopState::Settled(finding);
         cx.tx.put(STOPS, &numbered(payer, number), wire::encode(&row));

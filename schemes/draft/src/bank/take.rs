@@ -5,7 +5,6 @@ use farthing_core::evidence::EvidenceKind;
 use farthing_core::id::{AccountId, PeerId, TransferId};
 use farthing_core::refusal::{Code, Fault, Refusal, Remedy};
 use farthing_core::sign::{Signed, Verified};
-use farthing_core::time::Span;
 use farthing_core::wire;
 use farthing_ledger::HoldState;
 use farthing_role::{Context, Halt};
@@ -14,16 +13,12 @@ use super::log::less;
 use super::money::{self, Drawn};
 use super::records::{
     self, CERTIFICATES, CONFIRMED, ConfirmedRow, DueRow, DueWhat, Given, HOLDERS, Holder, Issued, RECEIPTS, RECEIVED,
-    SPENT, STOPS, Spent, StopRow, WALKS, WRITTEN, Walk, Written, numbered,
+    REMEMBERED, SPENT, STOPS, Spent, StopRow, WALKS, WRITTEN, Walk, Written, numbered,
 };
 use super::{Drafts, transfer_id};
 use crate::messages::{DRAFT_LIFE_MAX, Differs, Digest, Draft, Outcome, Problem};
 use crate::rows::read;
 use crate::verdict;
-
-/// How long after its last day of deposit a draft is remembered at least: 60 days. A payee may ask
-/// so long what became of it.
-pub(super) const REMEMBERED: Span = Span::from_days(60);
 
 /// Where the money of a draft goes.
 #[derive(Clone, Copy, Debug)]
@@ -168,7 +163,8 @@ impl Drafts {
         Ok(spent.outcome)
     }
 
-    /// Two drafts under one number: the first stands, and both are evidence.
+    /// Two drafts under one number: the first stands, both are evidence, and who signed them pays
+    /// nothing more until an operator has looked at it.
     pub(super) fn file_fork(
         &self,
         cx: &mut Context<'_>,
@@ -176,7 +172,11 @@ impl Drafts {
         other: Signed<Draft>,
     ) -> Result<Refusal, Halt> {
         let shown = [wire::encode(&other), wire::encode(draft.signed())];
-        verdict::file(cx, self.chart.network, self.bank(), EvidenceKind::DraftFork, draft.signer(), shown)?;
+        let payer = draft.signer();
+        if verdict::file(cx, self.chart.network, self.bank(), EvidenceKind::DraftFork, payer, shown)? {
+            let account = self.account_of(cx, payer)?;
+            self.suspend(cx, account)?;
+        }
         let why = "the payer wrote two drafts under this number and the other came first: the evidence is filed";
         Ok(Refusal::new(Code::Conflict, why).blame(Fault::Third))
     }
