@@ -27,6 +27,11 @@ pub const COST: &str = "farthing-cost";
 /// The longest body of a request through the proxy.
 pub const PROXY_BODY_MAX: usize = 16 << 20;
 
+/// Why a connection keeps its protocol: nothing was asked, and nothing paid.
+const NO_UPGRADES: &str = "this proxy pays for requests and their answers, and cannot pay for a connection that changes \
+     its protocol, such as a WebSocket: what such a connection carries both ways is charged as it goes on; use a client \
+     of the service's own, or ask without Upgrade; nothing was paid";
+
 /// Headers that concern one connection only.
 const HOP_BY_HOP: [&str; 9] = [
     "connection",
@@ -56,13 +61,19 @@ pub enum ProxyError {
 struct Shared {
     client: PayingClient,
     upstream: Url,
+    tool: Option<String>,
 }
 
-/// The proxy, to be served at `listen`.
+/// The proxy, to be served at `listen`. What it spends is counted as that tool's, if it is one's.
 ///
 /// # Errors
 /// [`ProxyError`].
-pub fn router(client: PayingClient, upstream: Url, listen: SocketAddr) -> Result<Router, ProxyError> {
+pub fn router(
+    client: PayingClient,
+    upstream: Url,
+    listen: SocketAddr,
+    tool: Option<String>,
+) -> Result<Router, ProxyError> {
     if !listen.ip().is_loopback() {
         return Err(ProxyError::NotLoopback(listen));
     }
@@ -71,7 +82,7 @@ pub fn router(client: PayingClient, upstream: Url, listen: SocketAddr) -> Result
     if !matches!(upstream.scheme(), "http" | "https") || !upstream.has_host() || !bare || !anonymous {
         return Err(ProxyError::Upstream);
     }
-    Ok(Router::new().fallback(forward).with_state(Arc::new(Shared { client, upstream })))
+    Ok(Router::new().fallback(forward).with_state(Arc::new(Shared { client, upstream, tool })))
 }
 
 async fn forward(State(shared): State<Arc<Shared>>, request: axum::extract::Request) -> Response {
@@ -81,7 +92,7 @@ async fn forward(State(shared): State<Arc<Shared>>, request: axum::extract::Requ
             .into_response();
     }
     if parts.headers.contains_key(UPGRADE) {
-        return Problem::of_http(StatusCode::NOT_IMPLEMENTED, "this proxy upgrades no connection").into_response();
+        return Problem::of_http(StatusCode::NOT_IMPLEMENTED, NO_UPGRADES).into_response();
     }
     let Ok(body) = to_bytes(body, PROXY_BODY_MAX).await else {
         let why = format!("the body is longer than {PROXY_BODY_MAX} bytes, or broke off");
@@ -93,7 +104,11 @@ async fn forward(State(shared): State<Arc<Shared>>, request: axum::extract::Requ
     if !body.is_empty() {
         *asked.body_mut() = Some(body.into());
     }
-    match shared.client.execute(asked).await {
+    let answer = match &shared.tool {
+        Some(tool) => shared.client.execute_for(tool, asked).await,
+        None => shared.client.execute(asked).await,
+    };
+    match answer {
         Ok(paid) => {
             let mut headers = end_to_end(paid.headers());
             let cost = paid.receipt().cost().map_or_else(|| "0".to_owned(), |cost| cost.to_string());

@@ -81,7 +81,9 @@ impl Kind {
             Self::NotReachable => "the bank, the index or a peer did not answer; what was paid before stays paid",
             Self::Funds => "not enough money, or the wallet's own policy forbids the payment",
             Self::Damaged => "the files are damaged, in use by another process, or the passphrase is wrong",
-            Self::Answered => "the web server answered with an error, HTTP 4xx or 5xx; the message says what was charged",
+            Self::Answered => {
+                "the web server answered with an error, HTTP 4xx or 5xx; the message says what was charged"
+            }
         }
     }
 

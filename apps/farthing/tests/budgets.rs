@@ -3,7 +3,9 @@
 mod common;
 
 use common::town::{PRICE, Town, code, in_words, micros, said};
-use common::{at, run};
+use std::io::{Read, Write};
+
+use common::{Served, at, run};
 
 #[test]
 fn every_limit_of_the_policy_holds_over_many_runs_and_is_refused_with_the_command_that_raises_it() {
@@ -111,4 +113,24 @@ fn a_session_is_seen_by_its_site_while_it_lasts_and_once_it_is_over() {
     assert_eq!((&last["what"], micros(last, "amount")), (&"paid".into(), 3_000), "{lines}");
     assert!(last["detail"].as_str().unwrap().contains(&url), "{lines}");
     assert!(String::from_utf8_lossy(&in_words(&buyer, &["get", &url, "--close"]).stdout).contains("No session"));
+}
+
+#[test]
+fn a_proxy_that_works_for_a_tool_has_that_tools_limit() {
+    let town = Town::new();
+    let (_gateway, url) = town.seller("seller");
+    let buyer = town.person("buyer");
+    run(&buyer, &["wallet", "policy", "--per-tool", "0.002"]);
+    let ask = |tool: &str| {
+        let (limit, listen) = (["--max-per-hour", "1"], ["--listen-on", "127.0.0.1:0"]);
+        let args = [&["proxy", "--upstream", &url, "--as", tool][..], &limit, &listen].concat();
+        let proxy = Served::start(&buyer, &args);
+        let at = proxy.address().trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let mut stream = std::net::TcpStream::connect(&at).unwrap();
+        write!(stream, "GET / HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    assert_eq!([ask("one"), ask("one"), ask("one"), ask("two")], ["200", "200", "403", "200"]);
 }

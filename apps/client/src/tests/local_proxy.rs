@@ -11,7 +11,7 @@ async fn start(client: PayingClient, server: &Server) -> std::net::SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let upstream = format!("http://{}", server.address).parse().unwrap();
-    let router = router(client, upstream, address).unwrap();
+    let router = router(client, upstream, address, None).unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
     address
 }
@@ -46,14 +46,26 @@ async fn proxy_serves_no_web_page_and_nobody_by_a_foreign_name() {
 }
 
 #[tokio::test]
+async fn proxy_says_why_it_pays_for_no_web_socket_and_asks_nothing() {
+    let (world, server) = (World::new(), Server::start(2, Quirk::Honest).await);
+    let address = start(world.client(Options::default()).await, &server).await;
+    let asked = reqwest::Client::new().get(format!("http://{address}/a"));
+    let refused = asked.header("connection", "upgrade").header("upgrade", "websocket").send().await.unwrap();
+    assert_eq!(refused.status(), 501);
+    let why = refused.text().await.unwrap();
+    assert!(why.contains("WebSocket") && why.contains("nothing was paid"), "{why}");
+    assert_eq!(server.shop().payments, 0);
+}
+
+#[tokio::test]
 async fn proxy_listens_on_loopback_only_and_has_one_upstream() {
     let client = World::new().client(Options::default()).await;
     let upstream: reqwest::Url = "http://127.0.0.1:1".parse().unwrap();
     let open = "0.0.0.0:80".parse().unwrap();
-    assert!(matches!(router(client.clone(), upstream, open), Err(ProxyError::NotLoopback(_))));
+    assert!(matches!(router(client.clone(), upstream, open, None), Err(ProxyError::NotLoopback(_))));
     for odd in ["ftp://host/", "http://host/path", "http://user@host/", "http://host/?q"] {
         let here = "127.0.0.1:0".parse().unwrap();
-        let refused = router(client.clone(), odd.parse().unwrap(), here);
+        let refused = router(client.clone(), odd.parse().unwrap(), here, None);
         assert!(matches!(refused, Err(ProxyError::Upstream)), "{odd}");
     }
 }

@@ -1,33 +1,44 @@
 //! `farthing gateway`: charge for any HTTP service.
 
+use std::fmt::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use farthing_core::amount::Currency;
 use farthing_core::sign::SecretKey;
 use farthing_driver::SystemClock;
 use farthing_gateway::acquirer::BankDesk;
-use farthing_gateway::clearing::ClearWhen;
+use farthing_gateway::clearing::{ClearError, ClearWhen, Cleared};
 use farthing_gateway::prices::single;
 use farthing_gateway::report::{Report, ReportError, Revenue, SessionLine, shown};
-use farthing_gateway::{Bank, Behind, Config, Control, Durability, Gateway, Keys, Listed, PriceSource, StartError};
+use farthing_gateway::{
+    Bank, Behind, ClearStoppedError, Config, Control, Durability, Gateway, Keys, Listed, PriceSource, StartError,
+    clear_stopped, records_in,
+};
 use farthing_index::client::IndexClient;
 use farthing_net::http::endpoint::Endpoint;
 use farthing_net::http::server::Tls;
-use serde_json::json;
+use farthing_peer::wallet::Wallet;
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 
 use super::{App, Typed};
+use crate::control;
 use crate::fail::{Context, Failure};
 use crate::home::private_dir;
 use crate::peer;
-use crate::show::{Column, table};
+use crate::show::{Column, count, table};
 use crate::stop::{StopArgs, asked_to_stop};
 
 /// Where a gateway listens by default.
 const LISTEN: &str = "127.0.0.1:8402";
+/// How records come about.
+const START: &str = "start the gateway once: farthing gateway --upstream URL --price AMOUNT";
 /// The most sessions that are shown.
 const SHOWN_MAX: usize = 1_000;
 
@@ -48,6 +59,8 @@ enum GatewayCommand {
     Sessions,
     /// Show what was earned
     Revenue,
+    /// Turn coupons into money at the bank now, whether the gateway runs or not
+    Clear,
 }
 
 /// Arguments of serving.
@@ -125,14 +138,15 @@ pub(crate) async fn run(app: &App, args: GatewayArgs) -> Result<(), Failure> {
         None => serve(app, args.serve).await,
         Some(GatewayCommand::Sessions) => sessions(app),
         Some(GatewayCommand::Revenue) => revenue(app),
+        Some(GatewayCommand::Clear) => clear(app).await,
     }
 }
 
 async fn serve(app: &App, args: ServeArgs) -> Result<(), Failure> {
-    let home = home(app);
+    let home = app.settings.gateway_home();
     private_dir(&home)?;
-    let (wallet, client) = peer::owner(app).await?;
-    let (currency, address) = (client.info().body().currency, client.address().endpoint().to_string());
+    let (wallet, bank) = owner(app).await?;
+    let (currency, network) = (bank.currency, bank.network);
     let behind = match (args.upstream, args.serve) {
         (Some(service), _) => Behind::Service(service),
         (None, Some(folder)) => Behind::Folder(folder),
@@ -149,7 +163,8 @@ async fn serve(app: &App, args: ServeArgs) -> Result<(), Failure> {
     };
     let threshold = args.clear_at.map(|typed| typed.amount(currency)).transpose()?;
     let mut config = Config::new(behind, args.listen_on, home.clone(), prices);
-    config.tls = if args.listen_on.ip().is_loopback() { Tls::PlainLoopbackOnly } else { Tls::SelfMade { dir: home } };
+    config.tls =
+        if args.listen_on.ip().is_loopback() { Tls::PlainLoopbackOnly } else { Tls::SelfMade { dir: home.clone() } };
     config.ops = args.ops_on;
     config.wait_for_upstream(args.upstream_time.into());
     config.streams.pause = args.money_time.into();
@@ -157,22 +172,11 @@ async fn serve(app: &App, args: ServeArgs) -> Result<(), Failure> {
     config.durability = args.durability;
     config.clear = ClearWhen { every: args.clear_every.into(), threshold };
     if let Some(index) = app.settings.index.clone().filter(|_| !args.unlisted) {
-        config.listed = Some(Listed { index: IndexClient::new(index, client.network())?, at: args.public_url });
+        config.listed = Some(Listed { index: IndexClient::new(index, network)?, at: args.public_url });
     } else if args.public_url.is_some() {
         return Err(Failure::usage("no index is named that could be told the address").next("add --index URL"));
     }
-    let identity = wallet.identity();
-    let key = Arc::new(SecretKey::from_seed(&identity));
-    let bank = Bank {
-        network: client.network(),
-        key: client.bank(),
-        currency,
-        address,
-        acquirer: Arc::new(BankDesk::new(client, key)),
-    };
-    // Others may use the wallet meanwhile.
-    wallet.close().await;
-    let gateway = Gateway::start(config, &Keys::of(identity), bank, Arc::new(SystemClock)).await?;
+    let gateway = Gateway::start(config, &Keys::of(wallet.identity()), bank, Arc::new(SystemClock)).await?;
     let endpoint = gateway.endpoint().or_fail("the gateway has no address")?;
     let (exposure, charging) = (gateway.exposure(), gateway.charging());
     let told = json!({
@@ -184,9 +188,93 @@ async fn serve(app: &App, args: ServeArgs) -> Result<(), Failure> {
         )
     })?;
     let reloading = tokio::spawn(reload_on_hangup(gateway.control()));
+    let attending = attend(&home, Desk { gateway: gateway.control(), currency });
     gateway.run(asked_to_stop(args.stop)).await;
     reloading.abort();
+    if let Some(attending) = attending {
+        attending.abort();
+    }
     Ok(())
+}
+
+/// The owner's wallet, closed so that others may use it meanwhile, and its bank.
+async fn owner(app: &App) -> Result<(Wallet, Bank), Failure> {
+    let (wallet, client) = peer::owner(app).await?;
+    let key = Arc::new(SecretKey::from_seed(&wallet.identity()));
+    let bank = Bank {
+        network: client.network(),
+        key: client.bank(),
+        currency: client.info().body().currency,
+        address: client.address().endpoint().to_string(),
+        acquirer: Arc::new(BankDesk::new(client, key)),
+    };
+    wallet.close().await;
+    Ok((wallet, bank))
+}
+
+/// Lets other commands ask a gateway that runs. One that cannot be asked serves all the same.
+fn attend(home: &Path, desk: Desk) -> Option<JoinHandle<()>> {
+    match control::Control::listen(home) {
+        Ok(listening) => Some(tokio::spawn(listening.serve(Arc::new(desk)))),
+        Err(why) => {
+            tracing::warn!(%why, "`farthing gateway clear` will not reach this gateway while it runs");
+            None
+        }
+    }
+}
+
+/// A gateway that runs, for other commands.
+struct Desk {
+    gateway: Control,
+    currency: Currency,
+}
+
+/// What [`Desk`] is asked.
+const CLEAR: &str = "clear";
+
+impl control::Attend for Desk {
+    fn attend(self: Arc<Self>, request: Value, _: control::Progress) -> BoxFuture<'static, Result<Value, Failure>> {
+        Box::pin(async move {
+            if request != CLEAR {
+                return Err(Failure::usage("this gateway is of another version, and knows no such command"));
+            }
+            Ok(cleared_json(&self.gateway.clear().await?, self.currency))
+        })
+    }
+}
+
+/// Clears: by the gateway that runs, or where none does, from its books.
+async fn clear(app: &App) -> Result<(), Failure> {
+    let home = app.settings.gateway_home();
+    let cleared = match control::ask(&home, &json!(CLEAR), drop).await {
+        Some(answer) => answer?,
+        None if records_in(&home).exists() => {
+            let (_, bank) = owner(app).await?;
+            let currency = bank.currency;
+            cleared_json(&clear_stopped(&home, bank, Arc::new(SystemClock)).await?, currency)
+        }
+        None => return Err(Failure::usage("no gateway was ever started here").next(START)),
+    };
+    app.out.result(&cleared, || cleared_words(&cleared))
+}
+
+fn cleared_json(cleared: &Cleared, currency: Currency) -> Value {
+    let Cleared { paid, refused, micros, waiting } = *cleared;
+    json!({ "cleared": shown(currency, micros), "paid": paid, "refused": refused, "waiting": waiting })
+}
+
+fn cleared_words(cleared: &Value) -> String {
+    let number = |name: &str| cleared[name].as_u64().unwrap_or_default();
+    let amount = cleared["cleared"].as_str().unwrap_or_default();
+    let mut text = format!("{amount} cleared from {}.", count(number("paid"), "session"));
+    if number("refused") > 0 {
+        let _ = write!(text, "\nThe bank turned away {}; the log says why.", count(number("refused"), "session"));
+    }
+    if number("waiting") > 0 {
+        let waiting = count(number("waiting"), "session");
+        let _ = write!(text, "\n{waiting} more as soon as the requests in flight have ended.");
+    }
+    text
 }
 
 /// SIGHUP reads the price file again, as servers do.
@@ -200,12 +288,8 @@ async fn reload_on_hangup(control: Control) {
     }
 }
 
-fn home(app: &App) -> PathBuf {
-    app.settings.home.join("gateway")
-}
-
 fn report(app: &App) -> Result<Report, Failure> {
-    Ok(Report::open(&home(app))?)
+    Ok(Report::open(&app.settings.gateway_home())?)
 }
 
 fn sessions(app: &App) -> Result<(), Failure> {
@@ -249,7 +333,25 @@ fn revenue(app: &App) -> Result<(), Failure> {
 
 impl From<ReportError> for Failure {
     fn from(error: ReportError) -> Self {
-        Self::damaged(error).next("start the gateway once: farthing gateway --upstream URL --price AMOUNT")
+        Self::damaged(error).next(START)
+    }
+}
+
+impl From<ClearError> for Failure {
+    fn from(error: ClearError) -> Self {
+        match error {
+            ClearError::Store(why) => Self::damaged(why).next("run the same command again"),
+            ClearError::Bank(why) => why.into(),
+        }
+    }
+}
+
+impl From<ClearStoppedError> for Failure {
+    fn from(error: ClearStoppedError) -> Self {
+        match error {
+            ClearStoppedError::Start(why) => why.into(),
+            ClearStoppedError::Clear(why) => why.into(),
+        }
     }
 }
 

@@ -34,6 +34,9 @@ pub(crate) struct ProxyArgs {
     /// Approve what costs more than --approve-above of farthing wallet policy
     #[arg(long)]
     approve: bool,
+    /// For which of your tools: each has its own limit, --per-tool of farthing wallet policy
+    #[arg(long = "as", value_name = "TOOL")]
+    tool: Option<String>,
     /// Pay from this file of `farthing wallet delegate`
     #[arg(long, value_name = "FILE")]
     wallet: Option<PathBuf>,
@@ -44,7 +47,7 @@ pub(crate) struct ProxyArgs {
 /// Runs the proxy until it is stopped.
 pub(crate) async fn run(app: &App, args: ProxyArgs) -> Result<(), Failure> {
     // Nobody is there to be asked while it runs: what needs approval was approved, or is refused.
-    let purse = Purse::open(app, args.wallet.as_deref(), None, args.approve).await?;
+    let purse = Purse::open(app, args.wallet.as_deref(), args.tool.as_deref(), args.approve).await?;
     let wallet = &purse.wallet;
     let currency = wallet.settings().currency();
     let options = Options {
@@ -55,7 +58,7 @@ pub(crate) async fn run(app: &App, args: ProxyArgs) -> Result<(), Failure> {
     let mut upstream = args.upstream.clone();
     upstream.set_fragment(None);
     let client = get::client(wallet.clone(), &args.upstream, options)?;
-    let router = proxy::router(client.clone(), upstream, args.listen_on).map_err(Failure::usage)?;
+    let router = proxy::router(client.clone(), upstream, args.listen_on, args.tool).map_err(Failure::usage)?;
     let listener = tokio::net::TcpListener::bind(args.listen_on).await;
     let listener = listener.or_fail(format_args!("cannot listen at {}", args.listen_on))?;
     let address = listener.local_addr()?;

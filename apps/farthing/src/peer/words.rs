@@ -74,7 +74,7 @@ fn uncleared(amount: Amount) -> String {
     }
     format!(
         "\n{amount} more was taken by the gateway and is not cleared at the bank. It clears by itself while it runs, \
-         every ten minutes, or as often as it is told: farthing gateway … --clear-every 10s"
+         every ten minutes; now: farthing gateway clear"
     )
 }
 
