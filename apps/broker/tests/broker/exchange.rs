@@ -12,25 +12,30 @@ use farthing_coupon::verdict;
 use crate::stall::{Stall, TROUBLES, Trouble, UNITS};
 use crate::town::{Stranger, Town, key, refused};
 
-const SONG: &[u8] = b"a song";
+pub(crate) const SONG: &[u8] = b"a song";
 const POEM: &[u8] = b"a poem";
 /// What a product costs, in micros.
-const PRICE: u64 = 2_000;
+pub(crate) const PRICE: u64 = 2_000;
 /// The same in the buyers' coupons.
-const COUPONS: u32 = 20;
+pub(crate) const COUPONS: u32 = 20;
 
 async fn market() -> (Town, Stall, Stranger) {
+    market_of(1_000, 1_000_000).await
+}
+
+/// A stall, and a broker with so much money and so many units there.
+pub(crate) async fn market_of(units: u32, money: u64) -> (Town, Stall, Stranger) {
     let mut town = Town::new().await;
-    town.units = 1_000;
+    town.units = units;
     let stall = Stall::open(&town, &[("song", SONG), ("poem", POEM)]).await;
-    town.fund(&town.broker_key(), 1_000_000).await;
+    town.fund(&town.broker_key(), money).await;
     town.buy_from(stall.origin.parse().unwrap()).await;
     stall.know_realm(town.to_broker().sellers().await.unwrap().sellers.as_slice()[0].realm);
     let stranger = town.stranger(1, 1_000).await;
     (town, stall, stranger)
 }
 
-fn ask(stranger: &mut Stranger, stall: &Stall, product: &[u8]) -> ExchangeAsk {
+pub(crate) fn ask(stranger: &mut Stranger, stall: &Stall, product: &[u8]) -> ExchangeAsk {
     let product = product_digest(product);
     let form = Form::Exchange { product: Some(product) };
     let want = Want { seller: stall.id(), units: UNITS, request: request_of(product), form };
@@ -39,7 +44,7 @@ fn ask(stranger: &mut Stranger, stall: &Stall, product: &[u8]) -> ExchangeAsk {
 }
 
 /// The product in an answer, after the buyer has settled with its broker.
-fn opened(town: &Town, stall: &Stall, stranger: &mut Stranger, answer: &ExchangeAnswer) -> Option<Vec<u8>> {
+pub(crate) fn opened(town: &Town, stall: &Stall, stranger: &mut Stranger, answer: &ExchangeAnswer) -> Option<Vec<u8>> {
     let (ack, charged) = match answer {
         ExchangeAnswer::Fair { ack, .. } => (ack, COUPONS),
         ExchangeAnswer::Off { ack, .. } => (ack, 0),
@@ -53,7 +58,7 @@ fn opened(town: &Town, stall: &Stall, stranger: &mut Stranger, answer: &Exchange
 }
 
 /// Every coupon is money by now: what buyer, stall and broker have.
-async fn settled(town: &Town, stall: &Stall, stranger: &Stranger) -> [u64; 3] {
+pub(crate) async fn settled(town: &Town, stall: &Stall, stranger: &Stranger) -> [u64; 3] {
     town.broker().go_on_now().await;
     town.broker().clear_now().await.unwrap();
     stall.server.as_ref().unwrap().clear_now().await.unwrap();

@@ -3,6 +3,7 @@
 mod crashes;
 mod exchange;
 mod gateway;
+mod pressure;
 mod shop;
 mod stall;
 mod town;
