@@ -17,6 +17,7 @@ use farthing_draft::interbank::Outgoing;
 use farthing_draft::interbank::messages::{Answer, PageRequest};
 use farthing_driver::{Clock, DriverHandle, NoReply};
 use farthing_store::Overlay;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::SharedClock;
@@ -46,6 +47,8 @@ pub(super) struct Sender {
     key: Arc<SecretKey>,
     clock: SharedClock,
     lanes: Mutex<HashMap<PeerId, Lane>>,
+    /// Told whenever a lane has come to its end.
+    ended: Notify,
 }
 
 /// What is on its way to one peer bank.
@@ -75,7 +78,7 @@ impl Sender {
         key: Arc<SecretKey>,
         clock: SharedClock,
     ) -> Self {
-        Self { role, chart, driver, key, clock, lanes: Mutex::default() }
+        Self { role, chart, driver, key, clock, lanes: Mutex::default(), ended: Notify::new() }
     }
 
     /// Sends until it is told to stop. What is under way then is broken off: it is asked again.
@@ -96,12 +99,20 @@ impl Sender {
         }
     }
 
-    /// Sends what is due now and waits for the answers.
+    /// Sends what is due now and waits until every lane has come to its end.
     pub(super) async fn exchange(self: &Arc<Self>) -> Result<(), NoReply> {
         let mut lanes = JoinSet::new();
         self.round(&mut lanes).await?;
         while lanes.join_next().await.is_some() {}
-        Ok(())
+        loop {
+            let ended = self.ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            if !self.lanes().values().any(|lane| lane.running) {
+                return Ok(());
+            }
+            ended.await;
+        }
     }
 
     /// Takes what is due and has the lanes it belongs to work on it.
@@ -152,7 +163,7 @@ impl Sender {
                 tracing::debug!(bank = %bank.short(), "a peer bank does not answer");
                 let mut lanes = self.lanes();
                 let lane = lanes.entry(bank).or_default();
-                (lane.known, lane.asked_day) = (None, lane.asked_day);
+                lane.known = None;
                 lane.waiting.clear();
             }
         }
@@ -255,6 +266,7 @@ impl Drop for Running {
         if let Some(lane) = self.sender.lanes().get_mut(&self.bank) {
             lane.running = false;
         }
+        self.sender.ended.notify_waiters();
     }
 }
 

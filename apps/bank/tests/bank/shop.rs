@@ -43,6 +43,19 @@ impl Town {
 
     /// Initiate, Invoice and Payment between the two, with dice of the seller's choice.
     pub(crate) fn buy(&self, account: &SecretKey, pseudonym: u8, seller: &Seller, units: u32, dice: u8) -> Bought {
+        self.buy_as(account, pseudonym, seller, units, dice, None)
+    }
+
+    /// The same by one copy of the buyer's wallet.
+    pub(crate) fn buy_as(
+        &self,
+        account: &SecretKey,
+        pseudonym: u8,
+        seller: &Seller,
+        units: u32,
+        dice: u8,
+        epoch: Option<u64>,
+    ) -> Bought {
         let signs = key(pseudonym);
         let buyer = self.buyer(account, &signs);
         let order = Order {
@@ -60,7 +73,7 @@ impl Town {
         let not_after = self.now().after(SESSION_SPAN);
         let (asked, initiate) = buyer.initiate(&order, units, not_after, [pseudonym; SEED_BYTES], &mut ours).unwrap();
         let (invoiced, invoice) = seller.invoice(self.now(), &order, &initiate, &mut theirs).unwrap();
-        let (pending, purchase) = buyer.on_invoice(self.now(), asked, invoice, &mut ours).unwrap();
+        let (pending, purchase) = buyer.on_invoice_as(self.now(), asked, invoice, epoch, &mut ours).unwrap();
         let committed = seller.on_payment(&invoiced, pending.payment().clone()).unwrap();
         Bought { purchase, committed }
     }

@@ -18,7 +18,7 @@ use farthing_draft::messages::{
 use farthing_draft::payee::{Expected, Payee, Taken, Terms};
 use farthing_draft::payer::{Drawn, Payer, Purchase};
 use farthing_draft::wallet::TABLES;
-use farthing_role::{Context, Halt};
+use farthing_role::{Context, Halt, Records, Scan};
 use farthing_store::{MemoryStore, Overlay, Store};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -133,6 +133,21 @@ impl Writer {
 
     pub(crate) fn id(&self) -> PeerId {
         key(self.key).id()
+    }
+
+    /// The store as it is now, as a backup would have it.
+    pub(crate) fn store_copy(&self) -> MemoryStore {
+        let mut copy = MemoryStore::new(&TABLES);
+        let from = Overlay::new(&self.store);
+        let mut to = Overlay::new(&copy);
+        for table in TABLES {
+            for (key, value) in from.scan(table, Scan { prefix: &[], after: None, limit: usize::MAX }).unwrap() {
+                to.put(table, &key, value);
+            }
+        }
+        let changes = to.into_write_set();
+        copy.commit(&changes).unwrap();
+        copy
     }
 
     fn payer(&self) -> Payer {
