@@ -3,14 +3,17 @@
 pub(crate) mod bank;
 pub(crate) mod broker;
 pub(crate) mod buy;
+pub(crate) mod contacts;
 pub(crate) mod delegate;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod drafts;
 pub(crate) mod facilitator;
 pub(crate) mod gateway;
 pub(crate) mod get;
 pub(crate) mod help;
 pub(crate) mod index;
+pub(crate) mod pay;
 pub(crate) mod proxy;
 pub(crate) mod sell;
 pub(crate) mod wallet;
@@ -109,6 +112,19 @@ pub(crate) enum Command {
     Search(buy::SearchArgs),
     /// Buy a file
     Buy(buy::BuyArgs),
+    /// Pay somebody
+    Pay(Box<pay::PayArgs>),
+    /// Ask to be paid: a link, and a code for cameras
+    Request(pay::RequestArgs),
+    /// Take payments, or one that was handed over as text
+    Receive(pay::ReceiveArgs),
+    /// Your names for others
+    #[command(subcommand)]
+    Contacts(contacts::ContactsCommand),
+    /// Promises that the bank will pay: written, held, deposited, stopped
+    Drafts(drafts::DraftsArgs),
+    /// Compare books with the bank, as is needed before a restored wallet pays
+    Reconcile,
     /// See what was paid and received
     History(wallet::HistoryArgs),
     /// Proofs of payment, signed by those who were paid
@@ -193,6 +209,12 @@ impl Cli {
             Command::Redeem(args) => sell::redeem(&app, args).await,
             Command::Search(args) => buy::search(&app, args).await,
             Command::Buy(args) => buy::buy(&app, args).await,
+            Command::Pay(args) => pay::pay(&app, *args).await,
+            Command::Request(args) => pay::request(&app, args).await,
+            Command::Receive(args) => pay::receive(&app, args).await,
+            Command::Contacts(command) => contacts::run(&app, command).await,
+            Command::Drafts(args) => drafts::run(&app, args).await,
+            Command::Reconcile => wallet::run(&app, wallet::WalletCommand::Reconcile).await,
             Command::History(args) => wallet::history(&app, args).await,
             Command::Receipts(command) => wallet::receipts(&app, command).await,
             Command::Get(args) => get::run(&app, *args).await,

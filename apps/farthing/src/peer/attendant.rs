@@ -1,6 +1,7 @@
 //! Carries out requests with an open wallet.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use farthing_bank::client::BankClient;
 use farthing_bank::messages::{Progress as BankProgress, Text};
@@ -9,12 +10,13 @@ use farthing_core::wire;
 use farthing_dialects::receipt::reference;
 use farthing_gateway::report::Report;
 use farthing_peer::shop::Folders;
-use farthing_peer::wallet::{Happened, Risk as WalletRisk, Wallet, What};
+use farthing_peer::wallet::{ADDRESSES_MAX, Happened, Risk as WalletRisk, Wallet, What};
 use futures::future::BoxFuture;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
+use super::money::{AskFor, Asked, act, contacts, door, drafts, take};
 use super::request::{
     Done, Earnings, Exposure, History, Line, Moved, ReceiptLine, Receipts, Redeemed, Request, Risk, Session, Standing,
 };
@@ -26,6 +28,9 @@ use crate::secrets;
 use crate::shares::Shares;
 use crate::show::moment;
 use farthing_net::peer::{Node, NodeConfig, PeerLimits};
+
+/// How long to wait for the addresses we listen at.
+const ADDRESSES_TIME: Duration = Duration::from_secs(5);
 
 /// An open wallet, ready to be asked.
 pub(crate) struct Attendant {
@@ -66,6 +71,27 @@ impl Attendant {
         self.node.get_or_try_init(|| async { start_node(&self.wallet, &self.settings, false) }).await
     }
 
+    /// The settings.
+    pub(crate) const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Where payers find us; nowhere unless a door is open.
+    pub(crate) async fn addresses(&self) -> Vec<String> {
+        let (Some(_), Ok(node)) = (&self.folders, self.node().await) else { return Vec::new() };
+        let mut known = tokio::time::timeout(ADDRESSES_TIME, node.listen_addrs()).await.unwrap_or_default();
+        // Those on this machine are of use to few.
+        known.sort_by_key(|address| {
+            address.to_string().starts_with("/ip4/127.") || address.to_string().starts_with("/ip6/::1")
+        });
+        known.iter().map(ToString::to_string).take(ADDRESSES_MAX).collect()
+    }
+
+    /// Makes a request for payment.
+    pub(crate) async fn ask_for(&self, ask: &AskFor) -> Result<Asked, Failure> {
+        take::ask_for(&self.wallet, ask, &self.addresses().await).await
+    }
+
     /// Carries out one request.
     pub(crate) async fn carry_out(&self, request: Request, progress: Progress) -> Result<Value, Failure> {
         match request {
@@ -98,12 +124,16 @@ impl Attendant {
             Request::Reconcile => {
                 let restored = self.wallet.is_restored();
                 let bank = self.wallet.connect().await?;
-                self.wallet.reconcile(&bank).await?;
+                let report = self.wallet.reconcile(&bank).await?;
                 let words = match restored {
-                    true => "Books were compared with the bank's. The wallet pays again, from new chains.",
+                    true => {
+                        "Books were compared with the bank's. The wallet pays again, from new chains; the bank \
+                             refuses whatever another copy of it asks."
+                    }
                     false => "Whatever was left unanswered is settled.",
                 };
-                value(&Done { words: words.to_owned() })
+                let trouble = report.trouble().map(|why| format!("\nNot all of it: {why}")).unwrap_or_default();
+                value(&Done { words: format!("{words}{trouble}") })
             }
             Request::Backup { file, passphrase } => {
                 self.wallet.backup(&file, &secrets::protection(passphrase.map(|hidden| hidden.0))?).await?;
@@ -115,6 +145,26 @@ impl Attendant {
                 shop.replace(selling::folders(&Shares::read(&self.settings.home)?.all)).await?;
                 value(&Done { words: "taken over".to_owned() })
             }
+            Request::Pay(pay) => value(&act::pay(self, pay).await?),
+            Request::Resume => value(&act::resume(self).await?),
+            Request::AskFor(ask) => value(&self.ask_for(&ask).await?),
+            Request::AwaitPaid { order } => value(&door::await_paid(&self.wallet, order).await?),
+            Request::Take { text } => value(&take::take(&self.wallet, &text).await?),
+            Request::TakeReceipt { text } => value(&take::take_receipt(&self.wallet, &text).await?),
+            Request::Contacts => value(&contacts::list(&self.wallet).await?),
+            Request::AddContact(known) => value(&contacts::add(&self.wallet, known).await?),
+            Request::RenameContact { name, new } => {
+                self.wallet.rename_contact(&name, &new).await?;
+                value(&contacts::list(&self.wallet).await?)
+            }
+            Request::RemoveContact { name } => {
+                self.wallet.remove_contact(&name).await?;
+                value(&contacts::list(&self.wallet).await?)
+            }
+            Request::Drafts => value(&drafts::list(&self.wallet).await?),
+            Request::DepositDrafts => value(&drafts::deposit(&self.wallet).await?),
+            Request::StopDraft { draft } => value(&drafts::stop(&self.wallet, &draft).await?),
+            Request::DisputeDraft { draft } => value(&drafts::dispute(&self.wallet, &draft).await?),
         }
     }
 
@@ -226,6 +276,8 @@ impl Attendant {
                 WalletRisk::Abandoned => "a purchase that broke off",
                 WalletRisk::Unredeemed => "earned, not redeemed",
                 WalletRisk::Session => "paid in a session, no receipt",
+                WalletRisk::Draft => "a draft, not deposited",
+                WalletRisk::Unacknowledged => "paid, no receipt",
             };
             risks.push(Risk { to: risk.to, at_most: risk.at_most, until: moment(risk.until), how: how.to_owned() });
         }
@@ -310,6 +362,27 @@ fn line(happened: Happened) -> Line {
         }
         What::Refunded { chain, about } => plain("came back", Some(about), None, chain.short()),
         What::Released { payee, paid, .. } => plain("freed", Some(paid), Some(payee), "by the bank".to_owned()),
+        What::Paid { scheme, payee, description, amount, alias, receipt, .. } => {
+            let under = alias.map_or_else(String::new, |n| format!(", under pseudonym {n}"));
+            let proof = if receipt.is_some() { "" } else { " (no receipt)" };
+            plain("paid", Some(amount), Some(payee), format!("by {scheme}{under}: {description}{proof}"))
+        }
+        What::Received { scheme, payer, description, amount, matched, .. } => {
+            let unasked = if matched { "" } else { " (for no open request)" };
+            plain("received", Some(amount), Some(payer), format!("by {scheme}: {description}{unasked}"))
+        }
+        What::Deposited { amount, drafts, owed } => {
+            let owed = if owed.is_zero() { String::new() } else { format!(", {owed} still owed") };
+            plain("deposited", Some(amount), None, format!("{}{owed}", crate::show::count(drafts.into(), "draft")))
+        }
+        What::DraftLost { payer, amount, why, .. } => {
+            plain("draft lost", Some(amount), Some(payer), why.detail.into_owned())
+        }
+        What::DraftStopped { payee, amount, .. } => {
+            plain("draft stopped", Some(amount), Some(payee), "the money is set aside".to_owned())
+        }
+        What::CameBack { payee, amount, .. } => plain("came back", Some(amount), Some(payee), String::new()),
+        What::Repaired { lines } => plain("books repaired", None, None, crate::show::count(lines.into(), "line")),
         What::Defended(case) => plain("case answered", None, None, format!("number {case}")),
         What::Restored { epoch } => plain("restored", None, None, format!("for the {epoch}. time")),
         What::Refused { why, .. } => plain("refused", None, None, why.to_string()),

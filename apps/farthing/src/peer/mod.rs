@@ -4,6 +4,7 @@ pub(crate) mod attendant;
 pub(crate) mod buying;
 pub(crate) mod find;
 pub(crate) mod make;
+pub(crate) mod money;
 pub(crate) mod policy;
 pub(crate) mod purse;
 pub(crate) mod request;

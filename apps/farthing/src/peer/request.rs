@@ -6,6 +6,7 @@ use farthing_core::amount::Amount;
 use farthing_core::id::{ContentId, NetworkId, OrderId, PeerId};
 use serde::{Deserialize, Serialize};
 
+use super::money;
 use crate::fail::Failure;
 use crate::secrets::Hidden;
 
@@ -41,6 +42,34 @@ pub(crate) enum Request {
     Buy(Buy),
     /// Sell what the shares say now: to whoever sells.
     Reshare,
+    /// Pay somebody.
+    Pay(money::Pay),
+    /// Hand over what could not be handed over before.
+    Resume,
+    /// Ask to be paid.
+    AskFor(money::AskFor),
+    /// Wait until a request is paid.
+    AwaitPaid { order: OrderId },
+    /// Take a payment that came as text.
+    Take { text: String },
+    /// Take in a receipt that came as text.
+    TakeReceipt { text: String },
+    /// The owner's names for others.
+    Contacts,
+    /// One more.
+    AddContact(money::Known),
+    /// Another name.
+    RenameContact { name: String, new: String },
+    /// One less.
+    RemoveContact { name: String },
+    /// Drafts written and held.
+    Drafts,
+    /// Have the bank pay those held.
+    DepositDrafts,
+    /// Have the bank not pay one written.
+    StopDraft { draft: String },
+    /// Show the bank what became of one that was stopped.
+    DisputeDraft { draft: String },
 }
 
 /// A purchase.
@@ -73,6 +102,9 @@ impl Request {
             Self::Reconcile => "comparing books with the bank",
             Self::Backup { .. } => "writing the backup",
             Self::Buy(_) => "buying",
+            Self::Pay(pay) if !pay.dry_run => "paying",
+            Self::Resume => "handing over what had waited",
+            Self::DepositDrafts | Self::StopDraft { .. } | Self::DisputeDraft { .. } => "asking the bank",
             _ => "looking",
         }
     }

@@ -2,6 +2,7 @@
 //! error.
 
 mod progress;
+mod qr;
 mod table;
 
 use std::fmt::Display;
@@ -13,6 +14,7 @@ use serde::Serialize;
 use crate::fail::Failure;
 
 pub(crate) use progress::{bar, spinner};
+pub(crate) use qr::qr;
 pub(crate) use table::{Column, table};
 
 /// Where results go.

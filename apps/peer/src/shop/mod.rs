@@ -6,6 +6,7 @@
 //! behind the shop's back is noticed and never sold.
 
 mod announce;
+mod cash;
 mod chains;
 mod desk;
 mod folders;

@@ -140,6 +140,8 @@ fn pocket() -> FakePocket {
     FakePocket::new(2, 2)
 }
 
+mod cash;
+
 #[tokio::test]
 async fn seller_refuses_a_payment_with_a_wrong_word() {
     let world = World::new(PRICE);

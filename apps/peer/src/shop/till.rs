@@ -5,11 +5,13 @@ use std::future::Future;
 use farthing_core::amount::Amount;
 use farthing_core::id::{NetworkId, PeerId};
 use farthing_core::order::{Order, Receipt};
-use farthing_core::refusal::Refusal;
+use farthing_core::refusal::{Code, Fault, Refusal, Remedy};
 use farthing_core::sign::{Signed, Statement};
+use farthing_core::wire::Bounded;
 use farthing_netpay::messages::{Pay, Release, Reserve, Visit};
 
-use crate::wallet::{Earning, Wallet};
+use crate::talk::handover::Terms;
+use crate::wallet::{Earning, Expected, Handover, Scheme, Taken, Wallet};
 
 /// The selling side of a wallet.
 pub trait Till: Clone + Send + Sync + 'static {
@@ -31,6 +33,19 @@ pub trait Till: Clone + Send + Sync + 'static {
     /// # Errors
     /// A [`Refusal`] for the buyer.
     fn admit(&self, order: &Order, visit: Visit) -> impl Future<Output = Result<Self::Earning, Refusal>> + Send;
+
+    /// How it wants to be paid for an order that names it, or that it does not want this one.
+    ///
+    /// # Errors
+    /// A [`Refusal`] for the payer. Nothing was paid.
+    fn terms(&self, order: &Order) -> impl Future<Output = Result<Terms, Refusal>> + Send;
+
+    /// Takes a payment of the order's total, on the disk first; handed over again, it gets the same
+    /// answer and is counted once.
+    ///
+    /// # Errors
+    /// A [`Refusal`] for the payer, which says whether money has moved.
+    fn take(&self, order: &Order, payment: Handover) -> impl Future<Output = Result<Signed<Receipt>, Refusal>> + Send;
 }
 
 /// The selling side of one visit.
@@ -86,6 +101,37 @@ impl Till for Wallet {
 
     async fn admit(&self, order: &Order, visit: Visit) -> Result<Earning, Refusal> {
         self.admit(self.now(), order, visit).await
+    }
+
+    async fn terms(&self, order: &Order) -> Result<Terms, Refusal> {
+        if order.price.currency() != self.settings().currency() {
+            return Err(Refusal::new(Code::Amount, "this payee is paid in another currency"));
+        }
+        // Whoever pays unasked says how much.
+        if order.price.is_zero() && self.requested_by(order.id()).await?.is_none() {
+            return Err(Refusal::new(Code::Amount, "an order over nothing that was not asked for"));
+        }
+        let takes = vec![Scheme::Netpay, Scheme::Clearing, Scheme::Draft];
+        let takes = Bounded::new(takes).unwrap_or_else(Bounded::empty);
+        Ok(Terms { takes, seal: self.seed().seal(0).public() })
+    }
+
+    async fn take(&self, order: &Order, payment: Handover) -> Result<Signed<Receipt>, Refusal> {
+        let asked_for = self.requested_by(order.id()).await?.is_some();
+        let expected = match asked_for {
+            true => None,
+            false => Some(Expected { order: order.id(), amount: order.total()? }),
+        };
+        match self.take(payment, expected).await? {
+            Taken::Serve { receipt, .. } => Ok(receipt),
+            Taken::Waiting { .. } => {
+                let why = "the payee asks the bank about this draft first: hand the same over again in a moment";
+                Err(Refusal::new(Code::State, why).blame(Fault::Us).remedy(Remedy::Again))
+            }
+            Taken::Conflict(_) => {
+                Err(Refusal::new(Code::Conflict, "another draft of that number is here: the bank will be shown both"))
+            }
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::cash::collect;
 use super::chains::{ChainSeat, Chains};
 use super::desk::{Desk, Reading, closing, unreadable};
 use super::shelf::{Item, Shelf};
@@ -43,9 +44,9 @@ pub(super) struct Sold {
 }
 
 /// An order is quoted, nothing is reserved.
-struct Quoted {
-    order: Order,
-    item: Arc<Item>,
+pub(super) struct Quoted {
+    pub(super) order: Order,
+    pub(super) item: Arc<Item>,
 }
 
 /// A reserve is held: pieces are sold one by one.
@@ -100,11 +101,16 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     greet(house, line).await?;
-    let quoted = quote(house, line).await?;
+    let quoted = match house.next(line).await? {
+        Ask::Want(want) => quote(house, line, *want).await?,
+        Ask::Owe(order) => return collect(house, buyer, line, *order).await,
+        _ => return Err(TalkError::OutOfTurn),
+    };
     if quoted.order.price.is_zero() {
-        return quoted.give(house, line, sold).await;
+        return quoted.hand_over(house, line, sold, |_| Ok(())).await;
     }
     match house.next(line).await? {
+        Ask::Lot(lot) => quoted.sell_lot(house, line, sold, *lot).await,
         Ask::Begin(visit) => quoted.admit(house, buyer, line, *visit).await?.serve(house, line, sold).await,
         Ask::Done => Ok(()),
         Ask::Get(_) => Err(refuse(Code::Amount, "this content has a price: pay for the piece")),
@@ -112,7 +118,7 @@ where
     }
 }
 
-fn refuse(code: Code, detail: &'static str) -> TalkError {
+pub(super) fn refuse(code: Code, detail: &'static str) -> TalkError {
     TalkError::Refused(Refusal::new(code, detail))
 }
 
@@ -130,14 +136,13 @@ where
     line.say(&Answer::Hello(Welcome { version, network })).await
 }
 
-async fn quote<T: Till, S>(house: &House<T>, line: &mut Line<S>) -> Result<Quoted, TalkError>
+async fn quote<T: Till, S>(house: &House<T>, line: &mut Line<S>, want: Want) -> Result<Quoted, TalkError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let Ask::Want(want) = house.next(line).await? else { return Err(TalkError::OutOfTurn) };
     let item = house.shelf.borrow().get(&want.content).cloned();
     let item = item.ok_or_else(|| refuse(Code::Goods, "this seller does not have that content"))?;
-    let quote = match house.our_quote(*want, &item) {
+    let quote = match house.our_quote(want, &item) {
         Some(quote) => quote,
         None => house.till.sign(&Quote(house.order(&item)?)),
     };
@@ -148,7 +153,10 @@ where
 
 impl<T: Till> House<T> {
     /// The next thing a buyer says; our own stop and its patience both end the wait.
-    async fn next<S: AsyncRead + AsyncWrite + Unpin + Send>(&self, line: &mut Line<S>) -> Result<Ask, TalkError> {
+    pub(super) async fn next<S: AsyncRead + AsyncWrite + Unpin + Send>(
+        &self,
+        line: &mut Line<S>,
+    ) -> Result<Ask, TalkError> {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(TalkError::Refused(closing())),
@@ -183,8 +191,14 @@ impl<T: Till> House<T> {
 }
 
 impl Quoted {
-    /// Hands out content that costs nothing.
-    async fn give<T: Till, S>(self, house: &House<T>, line: &mut Line<S>, sold: &mut Sold) -> Result<(), TalkError>
+    /// Hands out pieces that cost nothing, or are paid: those that `may` be had.
+    pub(super) async fn hand_over<T: Till, S>(
+        self,
+        house: &House<T>,
+        line: &mut Line<S>,
+        sold: &mut Sold,
+        may: impl Fn(u64) -> Result<(), Refusal> + Send,
+    ) -> Result<(), TalkError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
@@ -192,10 +206,10 @@ impl Quoted {
             let piece = match house.next(line).await? {
                 Ask::Get(piece) => piece,
                 Ask::Done => return Ok(()),
-                Ask::Begin(_) => return Err(refuse(Code::Amount, "this content is free: just get it")),
+                Ask::Begin(_) => return Err(refuse(Code::Amount, "there is nothing left to pay here: just get it")),
                 _ => return Err(TalkError::OutOfTurn),
             };
-            check_piece(&self.item, piece).map_err(TalkError::Refused)?;
+            check_piece(&self.item, piece).and_then(|()| may(piece)).map_err(TalkError::Refused)?;
             let reading = house.desk.read(&self.item, piece).await.map_err(TalkError::Refused)?;
             hand_out(line, reading, piece, sold, ready(Ok(()))).await.map_err(|close| match close {
                 Close::Ours(refusal) => TalkError::Refused(refusal),
@@ -317,7 +331,7 @@ impl<E: Earn> Counter<E> {
     }
 }
 
-fn check_piece(item: &Item, piece: u64) -> Result<(), Refusal> {
+pub(super) fn check_piece(item: &Item, piece: u64) -> Result<(), Refusal> {
     if piece < item.manifest.pieces() {
         return Ok(());
     }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use farthing_core::id::{ContentId, NetworkId, PeerId};
+use farthing_core::order::Receipt;
 use farthing_core::refusal::{Code, Refusal};
 use farthing_core::sign::{Signed, Verified};
 use farthing_core::time::Time;
@@ -9,6 +10,7 @@ use farthing_core::wire::Bounded;
 use farthing_netpay::messages::{Pay, Reserve, Visit};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::handover::Lot;
 use super::messages::{Accepted, Answer, Ask, Hello, PayFor, Quote, Released, Want};
 use super::{Deadlines, Line, TalkError, VERSIONS};
 
@@ -36,7 +38,7 @@ pub struct Paying<S> {
     deadlines: Deadlines,
 }
 
-/// The content is free: pieces are taken one by one.
+/// The content is free, or pieces of it are paid: they are taken one by one.
 #[derive(Debug)]
 pub struct Taking<S> {
     line: Line<S>,
@@ -83,6 +85,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guest<S> {
         quote.body().check(self.seller, content, now).map_err(TalkError::Refused)?;
         Ok(Quoted { line: self.line, quote, deadlines: self.deadlines })
     }
+
+    /// The line, for another kind of dialogue.
+    pub(super) fn into_parts(self) -> (Line<S>, Deadlines) {
+        (self.line, self.deadlines)
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Quoted<S> {
@@ -109,6 +116,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Quoted<S> {
     pub fn free(self) -> Option<Taking<S>> {
         let free = self.quote.body().0.price.is_zero();
         free.then_some(Taking { line: self.line, deadlines: self.deadlines })
+    }
+
+    /// Pays for pieces together, which can then be taken.
+    ///
+    /// # Errors
+    /// [`TalkError`]; the payment may have arrived.
+    pub async fn lot(mut self, lot: Lot) -> Result<(Taking<S>, Signed<Receipt>), TalkError> {
+        let taking = &mut self.line;
+        taking.say(&Ask::Lot(Box::new(lot))).await?;
+        let Answer::Thanks(thanks) = taking.answer(self.deadlines.admit).await? else {
+            return Err(TalkError::OutOfTurn);
+        };
+        Ok((Taking { line: self.line, deadlines: self.deadlines }, *thanks))
     }
 
     /// Leaves without buying.

@@ -12,6 +12,8 @@ use farthing_netpay::messages::{Pay, Release, Reserve, Visit};
 use minicbor::{Decode, Encode};
 
 use super::VERSIONS_MAX;
+use super::handover::{Lot, Terms};
+use crate::wallet::Handover;
 
 /// How long a quoted price holds, and an interrupted visit can be taken up again.
 pub const ORDER_LIFE: Span = Span::from_hours(24);
@@ -46,6 +48,15 @@ pub enum Ask {
     /// I leave, and here is why.
     #[n(8)]
     Refused(#[n(0)] Refusal),
+    /// I pay for these pieces of the content just quoted, all at once.
+    #[n(9)]
+    Lot(#[n(0)] Box<Lot>),
+    /// I want to pay this order, which is for no content.
+    #[n(10)]
+    Owe(#[n(0)] Box<Order>),
+    /// And here is the money for it.
+    #[n(11)]
+    Hand(#[n(0)] Box<Handover>),
 }
 
 /// What a seller says.
@@ -69,6 +80,12 @@ pub enum Answer {
     /// The visit is over before its end, and here is why.
     #[n(5)]
     Refused(#[n(0)] Refusal),
+    /// The order can be paid.
+    #[n(6)]
+    Terms(#[n(0)] Box<Terms>),
+    /// The payment is here.
+    #[n(7)]
+    Thanks(#[n(0)] Box<Signed<Receipt>>),
 }
 
 /// A buyer's greeting.

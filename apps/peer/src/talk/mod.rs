@@ -15,6 +15,25 @@
 //!                              <-    Released (release, receipt)
 //! ```
 //!
+//! Pieces can be paid for together, by a draft or a ticket of the bank, and are then fetched like
+//! free ones, as often as it takes:
+//!
+//! ```text
+//! Lot (pieces, payment)        ->                            instead of Begin
+//!                              <-    Thanks (receipt)
+//! Get (piece)                  ->
+//!                              <-    Piece (number), then a frame with the piece and its proof
+//! ```
+//!
+//! And an order of its own is paid without any content; see [`owing`]:
+//!
+//! ```text
+//! Owe (order)                  ->                            instead of Want
+//!                              <-    Terms (what is taken, a key to seal to)
+//! Hand (draft or ticket)       ->                            or Begin, and Pay with Done
+//!                              <-    Thanks (receipt)        or Accepted, and Released
+//! ```
+//!
 //! Either side may say Refused instead, and the visit is over. A message out of turn is refused in
 //! the same way. Each side is a chain of states: [`buying`] here, the seller's in
 //! [`visit`](crate::shop).
@@ -25,9 +44,11 @@
 
 pub mod buying;
 mod error;
+pub mod handover;
 mod line;
 pub mod messages;
 mod metered;
+pub mod owing;
 pub mod text;
 
 #[cfg(test)]

@@ -7,23 +7,25 @@ use std::sync::{Arc, Mutex};
 
 use farthing_core::amount::{Amount, Currency};
 use farthing_core::id::{ChainId, NetworkId, OrderId, PeerId, RequestId};
-use farthing_core::order::{Order, Receipt};
+use farthing_core::order::{Order, PaymentRef, Receipt};
 use farthing_core::refusal::{Code, Refusal};
+use farthing_core::seal::SealKey;
 use farthing_core::seed::Seed;
 use farthing_core::sign::{SecretKey, Signed, Statement};
 use farthing_core::time::{Span, Time};
 use farthing_core::vault::Protection;
-use farthing_core::wire;
+use farthing_core::wire::{self, Bounded};
 use farthing_driver::{Clock, SystemClock};
 use farthing_netpay::messages::{OpenChain, Pay, Release, Reserve, Touchstone, Visit, kind};
-use farthing_netpay::payee::{Counting, Payee, Terms};
+use farthing_netpay::payee::{Counting, Payee, Terms as PayeeTerms};
 use farthing_netpay::payer::{ChainTerms, NewChain, Purse};
 
 use futures::future::BoxFuture;
 
 use crate::buyer::{Pocket, PocketError, Spend};
 use crate::shop::{Earn, Till};
-use crate::wallet::{BankPin, Desk, DeskError, Options, Settings, Wallet};
+use crate::talk::handover::Terms;
+use crate::wallet::{BankPin, Desk, DeskError, Handover, Options, Scheme, Settings, Wallet};
 
 pub(crate) const HERE: NetworkId = NetworkId([7; 16]);
 
@@ -91,6 +93,8 @@ pub(crate) struct FakeTill {
     key: Arc<SecretKey>,
     visits: Arc<Mutex<HashMap<ChainId, Counting>>>,
     released: Arc<Mutex<HashMap<[u8; 32], Signed<Release>>>>,
+    /// What was handed over, by order.
+    handed: Arc<Mutex<HashMap<OrderId, (Handover, Amount)>>>,
 }
 
 pub(crate) struct FakeEarning {
@@ -100,18 +104,19 @@ pub(crate) struct FakeEarning {
 
 impl FakeTill {
     pub(crate) fn new(seed: u8) -> Self {
-        Self { key: Arc::new(key(seed)), visits: Arc::default(), released: Arc::default() }
+        Self { key: Arc::new(key(seed)), visits: Arc::default(), released: Arc::default(), handed: Arc::default() }
     }
 
     /// All that was paid, in micros.
     pub(crate) fn earned(&self) -> u64 {
         let visits = self.visits.lock().unwrap();
         // Chains of these tests are reserved from their first unit on.
-        visits.values().map(|visit| u64::from(visit.through()) * visit.unit().as_micros()).sum()
+        let counted: u64 = visits.values().map(|visit| u64::from(visit.through()) * visit.unit().as_micros()).sum();
+        counted + self.handed.lock().unwrap().values().map(|(_, amount)| amount.as_micros()).sum::<u64>()
     }
 
     fn payee(&self) -> Payee {
-        Payee { me: self.key.id(), network: HERE, bank: key(1).id(), terms: Terms::default() }
+        Payee { me: self.key.id(), network: HERE, bank: key(1).id(), terms: PayeeTerms::default() }
     }
 }
 
@@ -141,6 +146,27 @@ impl Till for FakeTill {
         let earning = FakeEarning { till: self.clone(), counting };
         earning.persist().await?;
         Ok(earning)
+    }
+
+    async fn terms(&self, _: &Order) -> Result<Terms, Refusal> {
+        let takes = Bounded::new(Scheme::ALL.to_vec()).unwrap();
+        Ok(Terms { takes, seal: SealKey::from_seed(&[5; 32]).public() })
+    }
+
+    /// A ticket that says `good` is one; each order is paid once.
+    async fn take(&self, order: &Order, payment: Handover) -> Result<Signed<Receipt>, Refusal> {
+        if !matches!(&payment, Handover::Ticket(ticket) if ticket.ticket.starts_with(b"good")) {
+            return Err(Refusal::new(Code::Decrypt, "no good ticket"));
+        }
+        let amount = order.total()?;
+        let mut handed = self.handed.lock().unwrap();
+        let (known, _) = handed.entry(order.id()).or_insert_with(|| (payment.clone(), amount));
+        if *known != payment {
+            return Err(Refusal::new(Code::Replay, "this order was paid by another payment"));
+        }
+        let payment = PaymentRef { instrument: [1; 32], from: 0, through: 0 };
+        let receipt = Receipt { order: order.id(), payment, amount, payer: PeerId([9; 32]), time: now() };
+        Ok(self.sign(&receipt))
     }
 }
 
