@@ -7,7 +7,9 @@ use farthing_core::amount::Amount;
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
+use super::Wallet;
 use super::error::WalletError;
+use super::single::Purchase;
 
 /// A way to pay that this wallet speaks.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode, Serialize, Deserialize)]
@@ -144,6 +146,40 @@ impl Circumstances {
                 "the payee takes nothing else that could pay this now",
             ),
         ]
+    }
+}
+
+impl Wallet {
+    /// What stands ready to pay somebody, for [`choose`] to choose from. The bank is asked whether it is
+    /// there.
+    ///
+    /// # Errors
+    /// [`WalletError`].
+    pub async fn circumstances(
+        &self,
+        it: &Purchase,
+        takes: &[Scheme],
+        payments: u64,
+    ) -> Result<Circumstances, WalletError> {
+        let zero = self.inner.settings.currency().zero();
+        let book = self.draft_books().await?.into_iter().find(|book| book.alias == it.alias);
+        let sessions = self.coupon_sessions().await?;
+        let online = match self.desk().await {
+            Ok(desk) => self.statement(&*desk, None, 1).await.is_ok(),
+            Err(_) => false,
+        };
+        Ok(Circumstances {
+            amount: it.amount,
+            payments,
+            again: false,
+            takes: takes.to_vec(),
+            alias: it.alias.is_some(),
+            online,
+            session: sessions.iter().any(|session| session.seller == it.payee),
+            chains: self.ready().await?,
+            drafts: book.map_or(zero, |book| book.left),
+            wanted: None,
+        })
     }
 }
 

@@ -32,11 +32,13 @@ const PAGE: usize = 1_024;
 /// What was earned and not redeemed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Earnings {
-    /// What the bank still owes for words held.
+    /// What the bank still owes for words and drafts held.
     pub unclaimed: Amount,
     /// In how many visits.
     pub visits: u64,
-    /// When the first of them can no longer be claimed.
+    /// How many drafts of it are held.
+    pub drafts: u64,
+    /// When the first of all can no longer be claimed.
     pub earliest_deadline: Option<Time>,
     /// What could no longer be claimed when it was looked at.
     pub lapsed: Amount,
@@ -67,6 +69,11 @@ pub enum Risk {
     /// The seller of a session may have what was paid without an answer, and could clear what it gave
     /// back.
     Session,
+    /// A draft was taken and not deposited: it is paid as far as its payer and what the bank vouches for
+    /// are good for it, and lost if it is not deposited in time.
+    Draft,
+    /// A single payment was handed over, or is to be, and its payee has not acknowledged it.
+    Unacknowledged,
     /// Earned and not redeemed: lost if it is not claimed in time, or if this wallet's file is lost.
     Unredeemed,
 }
@@ -78,7 +85,7 @@ impl Wallet {
     /// [`WalletError`].
     pub async fn earnings(&self) -> Result<Earnings, WalletError> {
         let (now, zero) = (self.now(), self.inner.settings.currency().zero());
-        let mut earnings = Earnings { unclaimed: zero, visits: 0, earliest_deadline: None, lapsed: zero };
+        let mut earnings = Earnings { unclaimed: zero, visits: 0, drafts: 0, earliest_deadline: None, lapsed: zero };
         let each = |exposure: Exposure| {
             if exposure.until <= now {
                 earnings.lapsed = earnings.lapsed.checked_add(exposure.at_most)?;
@@ -90,11 +97,21 @@ impl Wallet {
             Ok(())
         };
         self.inner.handle.read(|reader| each_unclaimed(reader, each)).await??;
+        for draft in self.drafts_due().await? {
+            if draft.until <= now {
+                earnings.lapsed = earnings.lapsed.checked_add(draft.at_most)?;
+                continue;
+            }
+            earnings.unclaimed = earnings.unclaimed.checked_add(draft.at_most)?;
+            earnings.drafts += 1;
+            let first = earnings.earliest_deadline.map_or(draft.until, |first| first.min(draft.until));
+            earnings.earliest_deadline = Some(first);
+        }
         Ok(earnings)
     }
 
     /// The most that could be lost, to whom, until when: visits in progress, abandoned reserves,
-    /// sessions with something unanswered, earnings not redeemed.
+    /// sessions with something unanswered, payments not acknowledged, earnings not redeemed.
     ///
     /// # Errors
     /// [`WalletError`].
@@ -111,7 +128,9 @@ impl Wallet {
             }
         }
         found.extend(self.coupon_exposure().await?);
+        found.extend(self.unacknowledged().await?);
         let now = self.now();
+        found.extend(self.drafts_due().await?.into_iter().filter(|draft| draft.until > now));
         let each = |exposure: Exposure| {
             if exposure.until > now {
                 found.push(exposure);

@@ -13,6 +13,7 @@ use farthing_role::{Context, Halt, Scan};
 use farthing_store::Reader;
 
 use super::desk::Desk;
+use super::draft::{Deposits, is_unknown_to_bank};
 use super::earning::earned_with_tip;
 use super::error::WalletError;
 use super::journal::Answered;
@@ -31,7 +32,7 @@ const PAGE: usize = 256;
 /// What a redemption came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RedeemReport {
-    /// What the bank paid now.
+    /// What the bank paid now for words.
     pub paid: Amount,
     /// For how many visits.
     pub visits: u32,
@@ -41,6 +42,8 @@ pub struct RedeemReport {
     pub contested: u64,
     /// Claims that the bank turned away, and why.
     pub refused: Vec<Refusal>,
+    /// What deposits of drafts came to.
+    pub drafts: Deposits,
     /// What is still earned and not paid.
     pub rest: Amount,
 }
@@ -61,7 +64,7 @@ struct Claimable {
 }
 
 impl Wallet {
-    /// Redeems all that was earned, in as many requests as it takes. A request that an earlier run
+    /// Redeems all that was earned, words and drafts, in as many requests as it takes. A request that an earlier run
     /// left unanswered is sent again first, with the same id. Visits in progress are redeemed as
     /// far as they have come, and the rest later.
     ///
@@ -73,8 +76,15 @@ impl Wallet {
         let now = self.checked_now()?;
         self.change_meta(move |meta| meta.redeemed = meta.redeemed.max(now)).await?;
         let zero = self.inner.settings.currency().zero();
-        let mut report =
-            RedeemReport { paid: zero, visits: 0, requests: 0, contested: 0, refused: Vec::new(), rest: zero };
+        let mut report = RedeemReport {
+            paid: zero,
+            visits: 0,
+            requests: 0,
+            contested: 0,
+            refused: Vec::new(),
+            drafts: Deposits::none(zero),
+            rest: zero,
+        };
         let (answered, trouble) = self.settle(desk).await?;
         for answer in answered {
             if let Answered::Redeemed(paid) = answer {
@@ -102,6 +112,10 @@ impl Wallet {
             if after.is_none() {
                 break;
             }
+        }
+        match self.deposit_drafts(desk).await {
+            Err(why) if is_unknown_to_bank(&why) => {}
+            deposited => report.drafts = deposited?,
         }
         report.rest = self.earnings().await?.unclaimed;
         Ok(report)

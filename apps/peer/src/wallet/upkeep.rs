@@ -1,5 +1,5 @@
 //! What falls due: requests unanswered, releases to ask for, cases to answer, chains to open and
-//! to close, earnings to redeem.
+//! to close, earnings to redeem, certificates to renew, books to compare.
 
 use farthing_bank::messages::{Cases, kind as bank_kind};
 use farthing_core::id::RequestId;
@@ -43,6 +43,10 @@ pub struct Upkeep {
     pub defended: u32,
     /// Cases against this wallet to which it has no answer: talk to the operator.
     pub undefended: u32,
+    /// Certificates for drafts that were renewed.
+    pub renewed: u32,
+    /// Lines of online clearing that were learnt from the bank.
+    pub repaired: u32,
     /// What was redeemed, if a redemption was due.
     pub redeemed: Option<RedeemReport>,
     /// What went wrong on the way; it is tried again next time.
@@ -63,6 +67,8 @@ impl Wallet {
         let refunded = self.close_chains(now).await?.saturating_add(self.close_coupons(now).await?);
         let mut done = Upkeep { refunded, ..Upkeep::default() };
         self.forget_past(now).await?;
+        self.forget_singles(now).await?;
+        self.forget_orders(now).await?;
         if self.redeem_is_due().await? {
             match self.redeem(desk).await {
                 Ok(report) => done.redeemed = Some(report),
@@ -82,6 +88,8 @@ impl Wallet {
             ("releases", self.ask_releases(desk, now, &mut done).await),
             ("cases", self.answer_cases(desk, &mut done).await),
             ("chains", self.keep_spares(desk, now, &mut done).await),
+            ("clearing", self.keep_clearing(desk, &mut done).await),
+            ("drafts", self.keep_drafts(desk, now, &mut done).await),
         ] {
             if let Err(why) = result {
                 tracing::debug!(step, %why, "not done this time");
@@ -206,6 +214,32 @@ impl Wallet {
             Ok(())
         };
         Ok(self.inner.handle.transact(done).await?)
+    }
+
+    /// Finds out what became of a payment that the bank has not answered, and fetches what is missing.
+    async fn keep_clearing(&self, desk: &dyn Desk, done: &mut Upkeep) -> Result<(), WalletError> {
+        let _counter = self.inner.counter.lock().await;
+        self.settle_clearing(desk).await?;
+        if self.comparison_is_due().await? && !self.is_restored() {
+            done.repaired = self.compare_clearing(desk).await?.repaired;
+        }
+        Ok(())
+    }
+
+    /// Asks the bank about drafts that wait for its word, shows it what settles stopped ones, and gets
+    /// certificates before they end.
+    async fn keep_drafts(&self, desk: &dyn Desk, now: Time, done: &mut Upkeep) -> Result<(), WalletError> {
+        let _counter = self.inner.counter.lock().await;
+        if self.bank_facts().is_err() {
+            return Ok(());
+        }
+        self.confirm_waiting(desk).await?;
+        self.settle_quarrels(desk).await?;
+        for alias in self.books_due(now).await? {
+            self.compare_drafts(desk, alias).await?;
+            done.renewed = done.renewed.saturating_add(1);
+        }
+        Ok(())
     }
 
     async fn ask_releases(&self, desk: &dyn Desk, now: Time, done: &mut Upkeep) -> Result<(), WalletError> {

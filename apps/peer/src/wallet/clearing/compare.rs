@@ -58,10 +58,9 @@ impl Wallet {
     /// The same for who holds the counter, and for a wallet that is being reconciled.
     pub(crate) async fn compare_clearing(&self, desk: &dyn Desk) -> Result<Compared, WalletError> {
         match self.compare_once(desk, Extent::SinceAgreed).await {
-            // The key was replaced, or this wallet has a version that the bank does not know.
-            Err(WalletError::Bank(DeskError::Refused(why)))
-                if matches!(why.code, Code::Certificate | Code::Version | Code::Decrypt) =>
-            {
+            // A frame that the bank cannot open gets no answer that could be believed: the key may have been
+            // replaced. Who asks for it again gets the present one.
+            Err(WalletError::Bank(DeskError::Unknown(_) | DeskError::TurnedAway(_))) => {
                 self.get_key(desk).await?;
                 self.compare_once(desk, Extent::SinceAgreed).await
             }

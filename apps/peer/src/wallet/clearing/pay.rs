@@ -74,7 +74,11 @@ impl Wallet {
         let Some(pending) = state.pending() else { return Ok(()) };
         match self.send_frame(desk, pending.frame.clone(), None).await {
             // It is known now that it was not paid.
-            Err(WalletError::Refused(_)) => Ok(()),
+            Err(WalletError::Refused(why)) if why.money == Money::Unmoved => Ok(()),
+            // Asked twice and not answered: perhaps the bank cannot open it any more.
+            Err(WalletError::Bank(DeskError::Unknown(_) | DeskError::TurnedAway(_))) if !self.is_restored() => {
+                self.compare_clearing(desk).await.map(drop)
+            }
             done => done,
         }
     }

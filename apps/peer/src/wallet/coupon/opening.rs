@@ -170,7 +170,9 @@ impl Asking {
         let now = wallet.checked_now()?;
         let mut rng = ChaCha20Rng::from_seed(random()?);
         let pseudonym = pseudonym(&wallet, &origin);
-        let (pending, purchase) = buyer(&wallet, &pseudonym, slips).on_invoice(now, asked, invoice, &mut rng)?;
+        let epoch = wallet.inner.meta().presence;
+        let buyer = buyer(&wallet, &pseudonym, slips);
+        let (pending, purchase) = buyer.on_invoice_as(now, asked, invoice, epoch, &mut rng)?;
         let Wish { site, order, .. } = wish;
         let seller = order.payee;
         let row = OpeningRow { origin, site, description: order.description, seller, pending, not_after };

@@ -14,6 +14,7 @@ use super::take::{served, unknown};
 use crate::wallet::Wallet;
 use crate::wallet::desk::Desk;
 use crate::wallet::error::WalletError;
+use crate::wallet::history::{Exposure, Risk};
 use crate::wallet::records::What;
 use crate::wallet::single::{Taken, TakenRow};
 use crate::wallet::start;
@@ -89,6 +90,34 @@ impl Wallet {
             self.deposit_these(desk, Deposit { items }, &mut done).await?;
         }
         Ok(done)
+    }
+
+    /// Drafts that the bank has still to pay for.
+    pub(crate) async fn drafts_due(&self) -> Result<Vec<Exposure>, WalletError> {
+        let held = self.drafts_held().await?;
+        let due = held.into_iter().filter_map(|one| {
+            let at_most = match one.state {
+                HeldState::Held | HeldState::Sent | HeldState::Stopped { .. } => one.amount,
+                HeldState::Deposited { .. } | HeldState::Asking | HeldState::Lost(_) | HeldState::GivenBack => {
+                    return None;
+                }
+            };
+            Some(Exposure { to: one.payer, at_most, until: one.deposit_by, risk: Risk::Draft })
+        });
+        Ok(due.collect())
+    }
+
+    /// Asks the bank about all drafts that wait for its word.
+    pub(crate) async fn confirm_waiting(&self, desk: &dyn Desk) -> Result<(), WalletError> {
+        for one in self.drafts_held().await?.into_iter().filter(|one| one.state == HeldState::Asking) {
+            match self.confirm_draft(desk, one.instrument).await {
+                // The bank's no: nothing was served, and nothing is.
+                Ok(_) | Err(WalletError::Refused(_)) => {}
+                Err(WalletError::Bank(why)) if why.refused_unmoved().is_some() => {}
+                Err(why) => return Err(why),
+            }
+        }
+        Ok(())
     }
 
     async fn deposit_these(&self, desk: &dyn Desk, deposit: Deposit, done: &mut Deposits) -> Result<(), WalletError> {

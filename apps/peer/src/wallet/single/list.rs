@@ -12,6 +12,7 @@ use super::{Expected, Handover, Outgoing, OutgoingState, PaymentRow, Taken, Take
 use crate::wallet::Wallet;
 use crate::wallet::choice::Scheme;
 use crate::wallet::error::WalletError;
+use crate::wallet::history::{Exposure, Risk};
 use crate::wallet::records::{self, HISTORY, Happened, PAYMENTS, TAKEN};
 
 /// Rows read at once.
@@ -118,6 +119,20 @@ impl Wallet {
             Ok(row)
         };
         Ok(self.inner.handle.transact(done).await?.shown())
+    }
+
+    /// Payments that their payees have not acknowledged.
+    pub(crate) async fn unacknowledged(&self) -> Result<Vec<Exposure>, WalletError> {
+        let open = |one: &Outgoing| matches!(one.state, OutgoingState::Asked | OutgoingState::ToHandOver);
+        let all = self.payments().await?.into_iter().filter(open);
+        let until = |one: &Outgoing| one.at.after(DRAFT_LIFE_MAX);
+        let exposed = all.map(|one| Exposure {
+            until: until(&one),
+            to: one.payee,
+            at_most: one.amount,
+            risk: Risk::Unacknowledged,
+        });
+        Ok(exposed.collect())
     }
 
     pub(crate) async fn payment_row(&self, key: Vec<u8>) -> Result<Option<PaymentRow>, WalletError> {

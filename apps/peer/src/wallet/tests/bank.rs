@@ -4,15 +4,22 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use farthing_bank::messages::{self as said, Balances, Cases, Statement};
+use farthing_bank::messages::{self as said, Balances, Cases, Closed, Confirmation, Enrolled, Presence, Statement};
+use farthing_clearing::bank::{Clearing, TABLES as CLEARING_TABLES, Terms as ClearingTerms};
+use farthing_clearing::keys::MasterKey;
+use farthing_clearing::messages as clearing;
 use farthing_core::amount::Currency;
+use farthing_core::cert::Limits;
 use farthing_core::id::{AccountId, NetworkId, PeerId, RequestId, TransferId, timed};
 use farthing_core::refusal::{Code, Refusal};
 use farthing_core::seal::{SealKey, SealPublic};
+use farthing_core::seed::Secret;
 use farthing_core::sign::SecretKey;
 use farthing_core::wire::{self, Bounded};
 use farthing_coupon::bank::{Coupons, TABLES as COUPON_TABLES, Terms as CouponTerms};
 use farthing_coupon::messages::{AuthAnswer, AuthRequest, Inquiry, kind as coupon};
+use farthing_draft::bank::{Answer, Chart, DepositRequest, Drafts, TABLES as DRAFT_TABLES, Terms as DraftTerms};
+use farthing_draft::messages::{self as draft, Enrol, LogPage, Proof, Reconcile};
 use farthing_driver::{Local, ManualClock, OsEntropy};
 use farthing_ledger::{Account, AccountKind, Ledger, Reason, Transfer, conservation};
 use farthing_netpay::bank::{ClaimRequest, NetPay, TABLES, Terms};
@@ -22,6 +29,7 @@ use farthing_store::MemoryStore;
 use futures::future::BoxFuture;
 
 use super::super::desk::{Desk, DeskError};
+use super::super::presence::BankFacts;
 
 pub(super) const NETWORK: NetworkId = NetworkId([7; 16]);
 
@@ -34,6 +42,8 @@ pub(super) enum Line {
     Down,
     /// It arrives, and the answer is lost.
     Deaf,
+    /// So many more go well; from then on it is down, or deaf where questions are still heard.
+    Breaks { after: u32, heard: bool },
 }
 
 /// A request that was carried out, and the reply to it.
@@ -43,6 +53,12 @@ pub(super) struct Bank {
     books: Mutex<Local>,
     netpay: NetPay,
     coupons: Coupons,
+    pub(super) clearing: Clearing,
+    pub(super) drafts: Drafts,
+    /// The copy of each wallet that spends, and its number.
+    copies: Mutex<HashMap<PeerId, ([u8; 32], u64)>>,
+    /// How many frames of online clearing arrived.
+    frames: AtomicU64,
     /// What was carried out, by id.
     replies: Mutex<HashMap<RequestId, Carried>>,
     pub(super) line: Mutex<Line>,
@@ -56,11 +72,15 @@ impl Bank {
         let tables: Vec<_> = TABLES
             .into_iter()
             .chain(COUPON_TABLES)
+            .chain(CLEARING_TABLES)
+            .chain(DRAFT_TABLES)
             .chain([EVIDENCE])
             .chain(farthing_driver::TABLES.iter().copied())
             .collect();
         let mut books = Local::open(MemoryStore::new(&tables), clock.clone(), OsEntropy).unwrap();
         let world = account(AccountKind::World, PeerId([0; 32]));
+        let chart = Chart { network: NETWORK, currency: Currency::XTS };
+        books.run(|cx| chart.open(cx)).unwrap();
         books
             .run(|cx| {
                 Ok(Ledger(&mut *cx.tx).open(Account::new(world, AccountKind::World, Currency::XTS, None, cx.now))?)
@@ -75,6 +95,15 @@ impl Bank {
                 SealKey::from_seed(&[1; 32]),
                 CouponTerms::default(),
             ),
+            clearing: Clearing::new(
+                NETWORK,
+                SecretKey::from_seed(&[1; 32]),
+                MasterKey::new(Secret::new([9; 32])),
+                ClearingTerms::of(vec![Currency::XTS]),
+            ),
+            drafts: Drafts::new(chart, SecretKey::from_seed(&[1; 32]), DraftTerms::new(limits())),
+            copies: Mutex::default(),
+            frames: AtomicU64::new(0),
             replies: Mutex::default(),
             line: Mutex::new(Line::Up),
             asked: Mutex::default(),
@@ -96,6 +125,44 @@ impl Bank {
         asked.iter().filter(|(what, _)| *what == kind).map(|(_, id)| *id).collect()
     }
 
+    /// How many frames of online clearing arrived.
+    pub(super) fn frames(&self) -> u64 {
+        self.frames.load(Ordering::SeqCst)
+    }
+
+    /// The number of the copy of a wallet that spends.
+    pub(super) fn epoch(&self, peer: PeerId) -> u64 {
+        self.copies.lock().unwrap().get(&peer).map_or(0, |(_, epoch)| *epoch)
+    }
+
+    fn take_over(&self, peer: PeerId, copy: [u8; 32]) -> Presence {
+        let mut copies = self.copies.lock().unwrap();
+        let before = copies.get(&peer).copied();
+        let epoch = match before {
+            Some((same, epoch)) if same == copy => epoch,
+            Some((_, epoch)) => epoch + 1,
+            None => 1,
+        };
+        copies.insert(peer, (copy, epoch));
+        drop(copies);
+        if before.is_some_and(|(other, _)| other != copy) {
+            self.act(|_, cx| self.clearing.pause(cx, peer)).unwrap();
+        }
+        let since = self.act(|_, cx| Ok(cx.now)).unwrap();
+        Presence { epoch, since }
+    }
+
+    /// What the bank does with a frame of online clearing.
+    fn carry_out_frame(&self, frame: &[u8]) -> Result<Vec<u8>, DeskError> {
+        self.frames.fetch_add(1, Ordering::SeqCst);
+        let opened = self.act(|_, cx| self.clearing.check(frame, &*cx.tx));
+        let checked = opened.map_err(|_| DeskError::Unknown("no such frame is taken here".into()))?;
+        self.act(|_, cx| self.clearing.apply(cx, checked)).map_err(|why| match why {
+            Halt::Refused(refusal) => DeskError::Refused(refusal),
+            Halt::Store(fault) => panic!("{fault}"),
+        })
+    }
+
     /// Opens an account with so many micros in it.
     pub(super) fn enrol(&self, peer: PeerId, micros: u64) {
         let unique = [u8::try_from(self.funded.fetch_add(1, Ordering::SeqCst)).unwrap(); 32];
@@ -104,6 +171,8 @@ impl Bank {
             let now = cx.now;
             let mut ledger = Ledger(&mut *cx.tx);
             ledger.open(Account::new(to, AccountKind::Customer, Currency::XTS, Some(peer), now))?;
+            let deposit = account(AccountKind::Deposit, peer);
+            ledger.open(Account::new(deposit, AccountKind::Deposit, Currency::XTS, Some(peer), now))?;
             if micros > 0 {
                 ledger.post(Transfer {
                     id: TransferId(timed(now, &unique)),
@@ -138,8 +207,37 @@ impl Bank {
         self.act(|_, cx| self.coupons.authorise(cx, &checked)).unwrap()
     }
 
+    /// What becomes of a question on its way there and back. After [`Line::Breaks`] questions it is cut.
+    fn over_the_line(&self, work: impl FnOnce() -> Result<Vec<u8>, DeskError>) -> Result<Vec<u8>, DeskError> {
+        let now = {
+            let mut line = self.line.lock().unwrap();
+            let now = *line;
+            *line = match now {
+                Line::Breaks { after: 0, heard } => {
+                    if heard {
+                        Line::Deaf
+                    } else {
+                        Line::Down
+                    }
+                }
+                Line::Breaks { after, heard } => Line::Breaks { after: after - 1, heard },
+                same => same,
+            };
+            if matches!(now, Line::Breaks { after: 0, .. }) { *line } else { now }
+        };
+        match now {
+            Line::Down => Err(DeskError::NotSent("the line is down".into())),
+            Line::Up | Line::Breaks { .. } => work(),
+            Line::Deaf => {
+                let _ = work();
+                Err(DeskError::Unknown("the answer was lost".into()))
+            }
+        }
+    }
+
     /// Gives back what has fallen due, and settles cases.
     pub(super) fn tick(&self) {
+        while self.act(|_, cx| self.drafts.tick(cx)).unwrap() {}
         while self.act(|netpay, cx| Ok(netpay.refund_due(cx)? | netpay.settle_due(cx)?)).unwrap() {}
     }
 
@@ -166,12 +264,49 @@ impl Bank {
         kind: u16,
         message: &[u8],
     ) -> Result<Vec<u8>, Refusal> {
+        self.carry_out_as(key, self.epoch(key.id()), id, kind, message)
+    }
+
+    /// Refuses what another copy of a wallet asks than the one that spends.
+    fn require_present(&self, account: PeerId, epoch: u64) -> Result<(), Refusal> {
+        if self.epoch(account) == epoch { Ok(()) } else { Err(Refusal::new(Code::Epoch, "another copy spends")) }
+    }
+
+    fn account_of(&self, key: PeerId) -> PeerId {
+        let holder = self.act(|_, cx| Ok(self.drafts.holder_of(&*cx.tx, key)?)).unwrap();
+        holder.map_or(key, |holder| holder.account)
+    }
+
+    /// The same for the copy of a wallet of that number.
+    fn carry_out_as(
+        &self,
+        key: &SecretKey,
+        epoch: u64,
+        id: RequestId,
+        kind: u16,
+        message: &[u8],
+    ) -> Result<Vec<u8>, Refusal> {
         self.asked.lock().unwrap().push((kind, id));
         if let Some((before, reply)) = self.replies.lock().unwrap().get(&id) {
             assert_eq!(before, message, "a repeated request was not the same");
             return Ok(reply.clone());
         }
+        if kind == said::kind::TAKE_OVER {
+            let ask: said::TakeOver = wire::decode(message)?;
+            return Ok(wire::encode(&self.take_over(key.id(), ask.copy)));
+        }
+        let guarded = [kind::OPEN, said::kind::PAYOUT, draft::kind::RECONCILE, draft::kind::CLOSE, draft::kind::STOP];
+        if guarded.contains(&kind) {
+            self.require_present(self.account_of(key.id()), epoch)?;
+        }
         let reply = self.act(|netpay, cx| match kind {
+            clearing::kind::ENROL => {
+                let ask: clearing::Enrol = wire::decode(message).map_err(Refusal::from)?;
+                Ok(wire::encode(&self.clearing.enrol(cx, key.id(), id, &ask)?))
+            }
+            draft::kind::ENROL..=draft::kind::CLOSE | draft::kind::DEPOSIT..=draft::kind::PROVE => {
+                self.on_draft(cx, key, id, kind, message)
+            }
             coupon::INQUIRE => {
                 let inquiry: Inquiry = wire::decode(message).map_err(Refusal::from)?;
                 Ok(wire::encode(&self.coupons.inquire(cx, key.id(), &inquiry)?))
@@ -187,6 +322,66 @@ impl Bank {
         }
         reply
     }
+}
+
+impl Bank {
+    fn on_draft(
+        &self,
+        cx: &mut Context<'_>,
+        key: &SecretKey,
+        id: RequestId,
+        kind: u16,
+        message: &[u8],
+    ) -> Result<Vec<u8>, Halt> {
+        let (drafts, sender) = (&self.drafts, key.id());
+        let body = RequestBody { id, to: drafts.bank(), kind, message: message.to_vec(), epoch: None };
+        let proof = wire::encode(&key.sign(NETWORK, &body));
+        let read = Refusal::from;
+        Ok(match kind {
+            draft::kind::ENROL => {
+                let ask: Enrol = wire::decode(message).map_err(read)?;
+                let key = ask.alias.claimed_signer();
+                wire::encode(&Enrolled { key, account: drafts.enrol(cx, sender, ask)?.account })
+            }
+            draft::kind::RECONCILE => {
+                let ask: Reconcile = wire::decode(message).map_err(read)?;
+                wire::encode(&drafts.reconcile(cx, sender, &ask)?)
+            }
+            draft::kind::LOG_PAGE => {
+                let page: LogPage = wire::decode(message).map_err(read)?;
+                wire::encode(&drafts.page(cx, sender, &page, &proof)?)
+            }
+            draft::kind::CLOSE => {
+                let reply = drafts.close(cx, sender, wire::decode(message).map_err(read)?)?;
+                let signed = reply.certificate.map(|body| SecretKey::from_seed(&[2; 32]).sign(NETWORK, &body));
+                wire::encode(&Closed { said: reply.said, certificate: signed })
+            }
+            draft::kind::DEPOSIT => {
+                let deposit = wire::decode(message).map_err(read)?;
+                let request = DepositRequest { payee: sender, id, proof, deposit };
+                let checked = drafts.check_deposits(vec![request]).pop().unwrap();
+                wire::encode(&drafts.deposit(cx, checked)?)
+            }
+            draft::kind::CONFIRM => {
+                let answer = drafts.confirm(cx, sender, wire::decode(message).map_err(read)?)?;
+                wire::encode(&match answer {
+                    Answer::Yes(said) => Confirmation::Yes(*said),
+                    Answer::No(why) => Confirmation::No(why),
+                })
+            }
+            draft::kind::STOP => wire::encode(&drafts.stop(cx, sender, wire::decode(message).map_err(read)?)?),
+            _ => {
+                let proof: Proof = wire::decode(message).map_err(read)?;
+                wire::encode(&drafts.prove(cx, sender, proof)?)
+            }
+        })
+    }
+}
+
+/// What certificates state.
+fn limits() -> Limits {
+    let micros = |micros| Currency::XTS.micros(micros).unwrap();
+    Limits { per_item: micros(1_000_000), total: micros(5_000_000) }
 }
 
 fn account(kind: AccountKind, owner: PeerId) -> AccountId {
@@ -272,16 +467,29 @@ impl Desk for Bank {
         kind: u16,
         message: Vec<u8>,
     ) -> BoxFuture<'a, Result<Vec<u8>, DeskError>> {
-        let line = *self.line.lock().unwrap();
-        let answer = match line {
-            Line::Down => Err(DeskError::NotSent("the line is down".into())),
-            Line::Up => self.carry_out(key, id, kind, &message).map_err(DeskError::Refused),
-            Line::Deaf => {
-                let _ = self.carry_out(key, id, kind, &message);
-                Err(DeskError::Unknown("the answer was lost".into()))
-            }
-        };
+        self.ask_as(key, self.epoch(key.id()), id, kind, message)
+    }
+
+    fn ask_as<'a>(
+        &'a self,
+        key: &'a SecretKey,
+        epoch: u64,
+        id: RequestId,
+        kind: u16,
+        message: Vec<u8>,
+    ) -> BoxFuture<'a, Result<Vec<u8>, DeskError>> {
+        let work = || self.carry_out_as(key, epoch, id, kind, &message).map_err(DeskError::Refused);
+        let answer = self.over_the_line(work);
         Box::pin(std::future::ready(answer))
+    }
+
+    fn clear(&self, frame: Vec<u8>) -> BoxFuture<'_, Result<Vec<u8>, DeskError>> {
+        let answer = self.over_the_line(|| self.carry_out_frame(&frame));
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn facts(&self) -> Option<BankFacts> {
+        Some(BankFacts { authority: SecretKey::from_seed(&[2; 32]).id(), limits: limits() })
     }
 
     fn slips(&self) -> Option<SealPublic> {
