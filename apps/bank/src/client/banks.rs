@@ -8,8 +8,8 @@ use farthing_draft::messages::Finding;
 use super::ask::unreadable;
 use super::{AskError, BankClient};
 use crate::messages::{
-    About, CaseList, CustomerReport, JudgeStop, ListCases, OpenPeer, OpenRoute, Pardon, PeerDay, PeerDayOf, PeerList,
-    PeerNamed, Progress, SettlePeer, kind,
+    About, CaseList, ChequeList, CustomerReport, JudgeStop, ListCases, OpenPeer, OpenRoute, Pardon, PeerDay, PeerDayOf,
+    PeerList, PeerNamed, Progress, SettlePeer, kind,
 };
 
 #[allow(clippy::missing_errors_doc, reason = "each fails with AskError, as ask does")]
@@ -43,6 +43,12 @@ impl BankClient {
     /// How a day's statement of a peer bank compares with this bank's records.
     pub async fn peer_day(&self, key: &SecretKey, id: RequestId, ask: PeerDayOf) -> Result<PeerDay, AskError> {
         self.call(key, id, kind::PEER_DAY, &ask).await
+    }
+
+    /// Cheques that other banks have not answered.
+    pub async fn cheques_under_way(&self, key: &SecretKey, id: RequestId) -> Result<ChequeList, AskError> {
+        let reply = self.ask(key, id, kind::LIST_CHEQUES, Vec::new()).await?;
+        wire::decode(&reply).map_err(|_| unreadable())
     }
 
     /// Accounts that stopped because a number, a log or the books did not fit.

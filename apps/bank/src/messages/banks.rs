@@ -2,6 +2,7 @@
 
 use farthing_core::amount::Amount;
 use farthing_core::id::{NetworkId, PeerId};
+use farthing_core::refusal::Refusal;
 use farthing_core::time::Time;
 use farthing_core::wire::Bounded;
 use farthing_draft::interbank::messages::{Digest, Line};
@@ -13,6 +14,8 @@ use super::customer::Text;
 pub const URL_MAX: usize = 256;
 /// The most peer banks.
 pub const PEERS_MAX: usize = 64;
+/// The most cheques under way shown at once.
+pub const CHEQUES_SHOWN_MAX: usize = 128;
 /// The most discrepancies shown of one day.
 pub const DISCREPANCIES_MAX: usize = 64;
 
@@ -101,6 +104,37 @@ pub struct SettlePeer {
     /// Whether this bank paid; otherwise the peer did.
     #[n(2)]
     pub paid: bool,
+}
+
+/// Cheques that other banks have not answered, those asked for next first.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct ChequeList {
+    /// At most a page.
+    #[n(0)]
+    pub items: Bounded<ChequeLine, CHEQUES_SHOWN_MAX>,
+}
+
+/// A cheque that was passed on.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct ChequeLine {
+    /// Which.
+    #[n(0)]
+    pub cheque: Digest,
+    /// For how much.
+    #[n(1)]
+    pub amount: Amount,
+    /// The payee here, or the bank that brought it.
+    #[n(2)]
+    pub taker: PeerId,
+    /// Who has it now.
+    #[n(3)]
+    pub next: PeerId,
+    /// How often that bank was asked.
+    #[n(4)]
+    pub tries: u32,
+    /// What it last refused the cheque for, without an answer that settles it.
+    #[n(5)]
+    pub trouble: Option<Refusal>,
 }
 
 /// Asks how a day's statement of a peer bank compares with this bank's records.

@@ -16,8 +16,8 @@ mod report;
 
 pub use answer::{Answer, AnswerOutcome};
 pub use banks::{
-    DISCREPANCIES_MAX, Difference, OpenPeer, OpenRoute, PEERS_MAX, PeerDay, PeerDayOf, PeerLine, PeerList, PeerNamed,
-    SettlePeer, URL_MAX,
+    CHEQUES_SHOWN_MAX, ChequeLine, ChequeList, DISCREPANCIES_MAX, Difference, OpenPeer, OpenRoute, PEERS_MAX, PeerDay,
+    PeerDayOf, PeerLine, PeerList, PeerNamed, SettlePeer, URL_MAX,
 };
 pub use clearing::{About, CASES_LISTED_MAX, CaseList, FrameAnswer, ListCases, ListedCase};
 pub use copies::{Presence, TakeOver};
@@ -31,7 +31,7 @@ pub use operator::{
     EvidenceSummary, ListEvidence, ListPending, PENDING_SHOWN_MAX, Pending, PendingList, Suspend, Suspended,
 };
 pub use public::{BankInfo, LiabilityReport, NAME_MAX, network_of};
-pub use report::{CustomerReport, DraftKey, JudgeStop, Pardon};
+pub use report::{CustomerReport, DraftKey, Finding, JudgeStop, Pardon, Standing};
 
 /// The bank's own numbering of requests. Each scheme numbers its own:
 /// [`farthing_netpay::messages::kind`], [`farthing_coupon::messages::kind`],
@@ -95,6 +95,8 @@ pub mod kind {
     pub const SETTLE_PEER: u16 = 0x0034;
     /// Operators: [`PeerDayOf`](super::PeerDayOf), answered by [`PeerDay`](super::PeerDay).
     pub const PEER_DAY: u16 = 0x0035;
+    /// Operators: an empty message, answered by [`ChequeList`](super::ChequeList).
+    pub const LIST_CHEQUES: u16 = 0x0036;
 
     /// What a kind is called in logs and metrics; all that are unknown are called the same, so that
     /// nobody makes up names there.
@@ -131,6 +133,7 @@ pub mod kind {
             OPEN_ROUTE => "open-route",
             SETTLE_PEER => "settle-peer",
             PEER_DAY => "peer-day",
+            LIST_CHEQUES => "list-cheques",
             netpay::OPEN => "netpay-open",
             netpay::REGISTER => "netpay-register",
             netpay::CLAIM => "netpay-claim",

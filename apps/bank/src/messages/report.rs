@@ -1,13 +1,14 @@
 //! Where a customer stands, for operators.
 
-use farthing_clearing::bank::Standing;
 use farthing_core::amount::Amount;
 use farthing_core::id::PeerId;
 use farthing_core::time::Time;
 use farthing_core::wire::Bounded;
 use farthing_draft::bank::IDENTITIES_MAX;
-use farthing_draft::messages::Finding;
 use minicbor::{Decode, Encode};
+
+pub use farthing_clearing::bank::Standing;
+pub use farthing_draft::messages::Finding;
 
 use super::customer::Balances;
 

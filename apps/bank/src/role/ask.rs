@@ -63,6 +63,7 @@ pub(super) enum OfficeAsk {
     OpenRoute(OpenRoute),
     SettlePeer(SettlePeer),
     PeerDay(PeerDayOf),
+    ListCheques,
 }
 
 /// Reads a request of any kind whose check needs nothing but its bytes: claims, authorisations,
@@ -118,6 +119,7 @@ fn office(kind: u16, bytes: &[u8]) -> Result<OfficeAsk, Refusal> {
         kind::OPEN_ROUTE => OfficeAsk::OpenRoute(message(bytes)?),
         kind::SETTLE_PEER => OfficeAsk::SettlePeer(message(bytes)?),
         kind::PEER_DAY => OfficeAsk::PeerDay(message(bytes)?),
+        kind::LIST_CHEQUES => empty(bytes).map(|()| OfficeAsk::ListCheques)?,
         _ => {
             let why = "this bank does not know such a request: it may be older than your program";
             return Err(Refusal::new(Code::Version, why));

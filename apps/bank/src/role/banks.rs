@@ -6,7 +6,7 @@ use farthing_core::sign::Signed;
 use farthing_core::time::{Span, Time};
 use farthing_core::wire::{self, Bounded};
 use farthing_draft::interbank::messages::{Answer, Digest, Page};
-use farthing_draft::interbank::{Comparison, Discrepancy, Matter, Outgoing, PeerTerms, day_of};
+use farthing_draft::interbank::{Comparison, Discrepancy, Matter, Outgoing, PeerTerms, UnderWay, day_of};
 use farthing_role::{Context, Halt, Records, Scan};
 use minicbor::{Decode, Encode};
 
@@ -14,8 +14,8 @@ use super::BankRole;
 use crate::chart::{BANKS, decode, read};
 use crate::client::BankAddress;
 use crate::messages::{
-    DISCREPANCIES_MAX, Difference, OpenPeer, OpenRoute, PEERS_MAX, PeerDay, PeerDayOf, PeerLine, PeerList, PeerNamed,
-    Progress, SettlePeer, Text, URL_MAX,
+    CHEQUES_SHOWN_MAX, ChequeLine, ChequeList, DISCREPANCIES_MAX, Difference, OpenPeer, OpenRoute, PEERS_MAX, PeerDay,
+    PeerDayOf, PeerLine, PeerList, PeerNamed, Progress, SettlePeer, Text, URL_MAX,
 };
 use crate::rail;
 
@@ -108,6 +108,16 @@ impl BankRole {
             });
         }
         Ok(PeerList { items: Bounded::new(items).unwrap_or_else(Bounded::empty) })
+    }
+
+    pub(super) fn list_cheques(&self, cx: &Context<'_>) -> Result<ChequeList, Halt> {
+        let under_way = self.interbank.under_way(cx, CHEQUES_SHOWN_MAX)?;
+        let line = |cheque: UnderWay| {
+            let UnderWay { matter, amount, taker, next, tries, trouble } = cheque;
+            ChequeLine { cheque: matter.cheque, amount, taker, next, tries, trouble }
+        };
+        let items = under_way.into_iter().map(line).collect();
+        Ok(ChequeList { items: Bounded::new(items).unwrap_or_else(Bounded::empty) })
     }
 
     /// Notes that money moved outside; it is booked when a second operator approves.

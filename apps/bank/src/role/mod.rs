@@ -81,6 +81,7 @@ pub const fn is_question(kind: u16) -> bool {
             | kind::REPORT
             | kind::LIST_PEERS
             | kind::PEER_DAY
+            | kind::LIST_CHEQUES
             | cheque::INQUIRE
             | coupon::INQUIRE
     )

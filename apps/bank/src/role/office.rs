@@ -65,6 +65,7 @@ impl BankRole {
             OfficeAsk::OpenRoute(ask) => wire::encode(&self.open_route(cx, &ask)?),
             OfficeAsk::SettlePeer(ask) => wire::encode(&self.settle_peer(cx, operator, id, &ask)?),
             OfficeAsk::PeerDay(ask) => wire::encode(&self.peer_day(cx, ask)?),
+            OfficeAsk::ListCheques => wire::encode(&self.list_cheques(cx)?),
         })
     }
 

@@ -108,7 +108,7 @@ fn balance(account: &Account) -> String {
     signed(account.currency, i128::from(more) - i128::from(less))
 }
 
-fn signed(currency: Currency, micros: i128) -> String {
+pub(super) fn signed(currency: Currency, micros: i128) -> String {
     let sign = if micros < 0 { "-" } else { "" };
     let amount = u64::try_from(micros.unsigned_abs()).ok().and_then(|micros| currency.micros(micros).ok());
     amount.map_or_else(|| "out of range".to_owned(), |amount| format!("{sign}{amount}"))
@@ -145,6 +145,8 @@ pub(super) async fn liabilities(app: &App) -> Result<(), Failure> {
         "bank": signed.signer(), "time": moment(report.time), "conserved": report.is_conserved(),
         "customer": amount(report.customer), "backing": amount(report.backing), "deposit": amount(report.deposit),
         "fees": amount(report.fees), "suspense": amount(report.suspense), "funded": amount(report.funded),
+        "clearing_rows": report.clearing.map(|head| head.seq),
+        "clearing_head": report.clearing.map(|head| hex::encode(head.hash)),
         "journal_rows": report.journal_rows, "journal_head": hex::encode(report.journal_head),
     });
     app.out.result(&json, || {

@@ -2,7 +2,9 @@
 
 mod books;
 mod operate;
+mod peers;
 mod serve;
+mod watch;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -48,6 +50,21 @@ pub(crate) enum BankCommand {
     Unsuspend(CustomerArgs),
     /// Evidence of cheating: all of it in short, or one piece into a file
     Evidence(EvidenceArgs),
+    /// Accounts that clearing stopped, because a number, a log or the books did not fit
+    Cases,
+    /// All that answers for a customer, in the order in which its drafts are paid from it
+    Report(CustomerArgs),
+    /// Let a customer whose books differed compare them again
+    SettleDispute(CustomerArgs),
+    /// Replace the key that a customer shares with the bank for clearing
+    RotateKey(CustomerArgs),
+    /// Let a key whose drafts did not agree with its log begin a new one
+    Pardon(KeyArgs),
+    /// Decide a stopped draft
+    JudgeStop(watch::JudgeStopArgs),
+    /// Other banks: accounts with them, limits, settlement, statements
+    #[command(subcommand)]
+    Peers(peers::PeersCommand),
 }
 
 /// Arguments of `farthing bank init`.
@@ -127,11 +144,18 @@ pub(crate) struct NumberArgs {
     number: u64,
 }
 
-/// Arguments of `farthing bank suspend` and `unsuspend`.
+/// Arguments of `farthing bank suspend`, `unsuspend`, `report`, `settle-dispute` and `rotate-key`.
 #[derive(Debug, Args)]
 pub(crate) struct CustomerArgs {
     /// The customer, peer1...
     customer: PeerId,
+}
+
+/// Arguments of `farthing bank pardon`.
+#[derive(Debug, Args)]
+pub(crate) struct KeyArgs {
+    /// The key that wrote the drafts, peer1...
+    key: PeerId,
 }
 
 /// Arguments of `farthing bank evidence`.
@@ -162,6 +186,13 @@ pub(crate) async fn run(app: &App, command: BankCommand) -> Result<(), Failure> 
         BankCommand::Unsuspend(args) => operate::suspend(app, args.customer, false).await,
         BankCommand::Evidence(EvidenceArgs { id: Some(id), file: Some(file) }) => operate::fetch(app, &id, &file).await,
         BankCommand::Evidence(_) => operate::evidence(app).await,
+        BankCommand::Cases => watch::cases(app).await,
+        BankCommand::Report(args) => watch::report(app, args.customer).await,
+        BankCommand::SettleDispute(args) => watch::settle_dispute(app, args.customer).await,
+        BankCommand::RotateKey(args) => watch::rotate(app, args.customer).await,
+        BankCommand::Pardon(args) => watch::pardon(app, args.key).await,
+        BankCommand::JudgeStop(args) => watch::judge_stop(app, &args).await,
+        BankCommand::Peers(command) => peers::run(app, command).await,
     }
 }
 

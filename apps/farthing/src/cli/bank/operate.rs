@@ -20,13 +20,13 @@ use crate::show::{Column, bytes, moment, table};
 const EVIDENCE_BYTES_MAX: u32 = 16 << 20;
 
 /// An operator at work.
-struct Operator {
-    bank: BankClient,
+pub(super) struct Operator {
+    pub(super) bank: BankClient,
     wallet: Wallet,
 }
 
 impl Operator {
-    async fn of(app: &App) -> Result<Self, Failure> {
+    pub(super) async fn of(app: &App) -> Result<Self, Failure> {
         if !app.settings.wallet_home().exists() {
             let home = app.settings.home.display();
             return Err(Failure::usage(format_args!(
@@ -38,11 +38,11 @@ impl Operator {
         Ok(Self { bank, wallet })
     }
 
-    fn key(&self) -> &SecretKey {
+    pub(super) fn key(&self) -> &SecretKey {
         self.wallet.key()
     }
 
-    fn id() -> Result<RequestId, Failure> {
+    pub(super) fn id() -> Result<RequestId, Failure> {
         Ok(BankClient::new_id(SystemClock.now())?)
     }
 }
@@ -52,7 +52,12 @@ pub(super) async fn pending(app: &App) -> Result<(), Failure> {
     let operator = Operator::of(app).await?;
     let list = operator.bank.pending(operator.key(), Operator::id()?, 0).await?;
     let items = list.items.as_slice();
-    let way = |direction: Direction| if direction == Direction::In { "in" } else { "out" };
+    let way = |direction: Direction| match direction {
+        Direction::In => "in",
+        Direction::Out => "out",
+        Direction::FromBank => "from a bank",
+        Direction::ToBank => "to a bank",
+    };
     let json: Vec<_> = items
         .iter()
         .map(|item| {
