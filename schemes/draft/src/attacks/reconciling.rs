@@ -275,6 +275,30 @@ fn payer_takes_no_opening_from_elsewhere_or_from_a_state_that_is_not_its_own() {
 }
 
 #[test]
+fn a_payee_that_lost_a_receipt_still_agrees_with_the_bank_and_has_it_with_the_next_deposit() {
+    let mut world = World::new();
+    world.reconcile(ALICE, 1_000).unwrap();
+    world.pay(ALICE, CAROL, 100);
+    let deposit = world.takes(CAROL, |payee, cx| payee.deposit(cx, 256)).unwrap().unwrap();
+    let lost = world.deposit_raw(CAROL, deposit.clone());
+    let said = world.reconcile(CAROL, 100).unwrap();
+    assert!(matches!(said.result, Agreement::Agreed(Some(_))), "{said:?}");
+    // The receipt after it does not stand alone in the log.
+    let second = world.pay(ALICE, CAROL, 200);
+    let item = world.item(&second);
+    let alone = crate::messages::Deposit { items: farthing_core::wire::Bounded::new(vec![item]).unwrap() };
+    let receipt = world.deposit_raw(CAROL, alone.clone());
+    let copy = world.copies[&CAROL];
+    world.takes(CAROL, |payee, cx| payee.on_deposit_receipt(cx, copy, &alone, receipt)).unwrap();
+    assert!(matches!(world.reconcile(CAROL, 100).unwrap().result, Agreement::Agreed(Some(_))));
+    let lines = world.deposit(CAROL);
+    assert!(lines.contains(&lost.peek().unwrap().lines.as_slice()[0]), "the same answer as the one that was lost");
+    assert!(matches!(world.reconcile(CAROL, 100).unwrap().result, Agreement::Agreed(Some(_))));
+    let holder = world.act(|bank, cx| Ok(bank.holder_of(&*cx.tx, key(CAROL).id())?)).unwrap().unwrap();
+    assert_eq!((holder.known.incoming.n, world.balance(CAROL)), (2, 300));
+}
+
+#[test]
 fn a_page_of_a_long_log_costs_what_every_page_of_it_costs_and_leaves_nothing_behind_that_grows() {
     const PAGES: usize = 8;
     let entries = (PAGES * PAGE_MAX) as u64;
@@ -310,8 +334,8 @@ fn a_page_of_a_long_log_costs_what_every_page_of_it_costs_and_leaves_nothing_beh
         kept.push(farthing_store::Reader::get(&world.store, Table("draft_walks"), &holder.0).unwrap().unwrap().len());
         world.pays(ALICE, |payer, cx, _| payer.on_page_taken(cx, &page, &page_taken.unwrap())).unwrap();
     }
-    // The holder, the walk, the spent-set for each entry, and the stops for those not in it.
-    assert_eq!(read, vec![2 + PAGE_MAX + PAGE_MAX / 2; PAGES]);
+    // The holder, the walk, what was deposited of the page, and at most one portion of what follows it.
+    assert!(read.iter().all(|rows| (2 + PAGE_MAX / 2..=2 + PAGE_MAX / 2 + 128).contains(rows)), "{read:?}");
     assert!(kept.iter().all(|kept| *kept < 512), "{kept:?}");
     let closing = world.pays(ALICE, |payer, cx, _| payer.close(cx, None)).unwrap();
     let reply = world.act(|bank, cx| bank.close(cx, holder, closing)).unwrap();

@@ -1,13 +1,16 @@
 //! Reading a holder's log: page by page, in constant memory, each entry against what was deposited.
 
+use std::collections::BTreeMap;
+
 use farthing_core::amount::Amount;
 use farthing_core::audit::{AuditLog, Direction, Entry};
 use farthing_core::evidence::EvidenceKind;
 use farthing_core::id::PeerId;
 use farthing_core::refusal::{Code, Refusal};
 use farthing_core::sign::{Signed, Statement, Verified};
-use farthing_core::wire;
-use farthing_role::{Context, Halt, Scan};
+use farthing_core::wire::{self, Wire};
+use farthing_ledger::StoreFault;
+use farthing_role::{Context, Halt, Records, Scan, Table};
 
 use super::Drafts;
 use super::records::{
@@ -16,14 +19,67 @@ use super::records::{
 use crate::messages::{
     Closing, DepositReceipt, Differs, Digest, Draft, LogPage, PAGE_MAX, PROBLEMS_MAX, PageTaken, Problem,
 };
-use crate::rows::{decode, read};
+use crate::rows::decode;
 use crate::verdict;
 
 /// The most entries that one reconciliation reads: bounds what a holder makes the bank remember.
 pub const ENTRIES_MAX: u64 = 1_000_000;
 
+/// How many rows are read at a time. An entry looked up by itself would cost several times as much.
+const ROWS_AT_ONCE: usize = 128;
+
 /// What is wrong with an entry, and the draft that shows it.
 type Found = (Problem, Option<Signed<Draft>>);
+
+/// What the bank knows about the entries of one page, by number.
+struct Known {
+    spent: BTreeMap<u64, Spent>,
+    stopped: BTreeMap<u64, StopRow>,
+    given: BTreeMap<u64, Given>,
+}
+
+impl Known {
+    /// An honest page goes on from the log as it was read: these are the numbers it has.
+    fn read(tx: &dyn Records, key: PeerId, at: &AuditLog, page: &LogPage) -> Result<Self, StoreFault> {
+        let entries = page.entries.as_slice();
+        let sent = entries.iter().filter(|entry| entry.direction == Direction::Out).count();
+        let (sent, received) = ((at.outgoing.n, sent), (at.incoming.n, entries.len() - sent));
+        Ok(Self {
+            spent: numbers(tx, SPENT, key, sent)?,
+            stopped: numbers(tx, STOPS, key, sent)?,
+            given: numbers(tx, RECEIPTS, key, received)?,
+        })
+    }
+}
+
+/// The rows of a party with the next `count` numbers after one.
+fn numbers<T: Wire>(
+    tx: &dyn Records,
+    table: Table,
+    party: PeerId,
+    (after, count): (u64, usize),
+) -> Result<BTreeMap<u64, T>, StoreFault> {
+    let last = after.saturating_add(count as u64);
+    let mut found = BTreeMap::new();
+    let mut place = numbered(party, after);
+    while count > 0 {
+        let limit = ROWS_AT_ONCE.min(count);
+        let rows = tx.scan(table, Scan { prefix: &party.0, after: Some(&place), limit })?;
+        let full = rows.len() == limit;
+        for (key, row) in rows {
+            let number = key.last_chunk().map_or(u64::MAX, |number| u64::from_be_bytes(*number));
+            if number > last {
+                return Ok(found);
+            }
+            found.insert(number, decode(table, &row)?);
+            place = key;
+        }
+        if !full {
+            break;
+        }
+    }
+    Ok(found)
+}
 
 impl Drafts {
     /// Reads one page: each entry must follow the last; each draft that was deposited must be the
@@ -40,12 +96,13 @@ impl Drafts {
             let why = "too many entries for one reconciliation: close this one, and begin another";
             return Err(Refusal::new(Code::Limit, why).into());
         }
+        let known = Known::read(&*cx.tx, key, &walk.at, page)?;
         for entry in page.entries.as_slice() {
             let before = walk.at;
             walk.at = follow(before, entry)?;
             let found = match entry.direction {
-                Direction::Out => self.compare_draft(cx, key, &mut walk, before, entry)?,
-                Direction::In => self.compare_receipt(cx, key, entry)?,
+                Direction::Out => self.compare_draft(cx, key, &known, &mut walk, before, entry)?,
+                Direction::In => compare_receipt(&known, entry),
             };
             let Some((problem, draft)) = found else { continue };
             if let (Differs::Altered, Some(draft)) = (problem.what, draft) {
@@ -63,17 +120,18 @@ impl Drafts {
         &self,
         cx: &mut Context<'_>,
         key: PeerId,
+        known: &Known,
         walk: &mut Walk,
         before: AuditLog,
         entry: &Entry,
     ) -> Result<Option<Found>, Halt> {
-        let (place, log) = (numbered(key, entry.t), before.commitment());
-        let Some(spent) = read::<Spent>(&*cx.tx, SPENT, &place)? else {
+        let log = before.commitment();
+        let Some(spent) = known.spent.get(&entry.t) else {
             let written = Written { draft: Digest(entry.reference), log: Digest(log), amount: entry.amount };
-            if read::<StopRow>(&*cx.tx, STOPS, &place)?.is_some_and(|stop| stop.draft == written.draft) {
+            if known.stopped.get(&entry.t).is_some_and(|stop| stop.draft == written.draft) {
                 return Ok(None); // Stopped: its money is set aside already.
             }
-            cx.tx.put(WRITTEN, &place, wire::encode(&written));
+            cx.tx.put(WRITTEN, &numbered(key, entry.t), wire::encode(&written));
             walk.outstanding = walk.outstanding.checked_add(entry.amount).map_err(Refusal::from)?;
             return Ok(None);
         };
@@ -86,15 +144,7 @@ impl Drafts {
             }
             Differs::History
         };
-        Ok(Some((Problem { number: entry.t, what }, Some(spent.draft))))
-    }
-
-    fn compare_receipt(&self, cx: &Context<'_>, key: PeerId, entry: &Entry) -> Result<Option<Found>, Halt> {
-        let given: Option<Given> = read(&*cx.tx, RECEIPTS, &numbered(key, entry.t))?;
-        let same = given.is_some_and(|given| {
-            (given.draft.0, given.payer, given.amount) == (entry.reference, entry.peer, entry.amount)
-        });
-        Ok((!same).then_some((Problem { number: entry.t, what: Differs::Receipt }, None)))
+        Ok(Some((Problem { number: entry.t, what }, Some(spent.draft.clone()))))
     }
 
     /// What was deposited of this holder's beyond the end of its log, though written before it was
@@ -138,6 +188,14 @@ impl Drafts {
         cx.tx.put(HOLDERS, &key.0, wire::encode(&holder));
         Ok(())
     }
+}
+
+fn compare_receipt(known: &Known, entry: &Entry) -> Option<Found> {
+    let same = known
+        .given
+        .get(&entry.t)
+        .is_some_and(|given| (given.draft.0, given.payer, given.amount) == (entry.reference, entry.peer, entry.amount));
+    (!same).then_some((Problem { number: entry.t, what: Differs::Receipt }, None))
 }
 
 /// The log after one more entry of its owner's, which must be about drafts.

@@ -89,7 +89,9 @@ impl Payee {
 
     fn settle(&self, cx: &mut Context<'_>, mut held: Held, outcome: &Outcome) -> Result<(), Halt> {
         let (payer, body) = (held.draft.claimed_signer(), held.draft.peek().map_err(Refusal::from)?);
-        let open = matches!(held.state, HeldState::Sent | HeldState::Stopped { .. });
+        // Whatever way it came to the bank: it counts as held until the bank has said what became of it.
+        let open =
+            matches!(held.state, HeldState::Asking | HeldState::Held | HeldState::Sent | HeldState::Stopped { .. });
         match outcome {
             Outcome::Taken { number, owed, .. } => {
                 // Without a number it was another bank that collected.
