@@ -1,5 +1,6 @@
 //! What the bank's word costs, against the bare durable ledger; and a comparison of a million
-//! entries. `cargo bench -p farthing-clearing`, with `-- race`, `-- stages` or `-- million` for one.
+//! entries. `cargo bench -p farthing-clearing`, with `-- race`, `-- turn`, `-- stages` or
+//! `-- million` for one.
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -42,7 +43,7 @@ const BATCH: usize = 1_000;
 
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let parts: [(&str, fn()); 3] = [("race", race), ("stages", stages), ("million", million)];
+    let parts: [(&str, fn()); 4] = [("race", race), ("turn", turn), ("stages", stages), ("million", million)];
     for (name, part) in parts {
         if asked.is_empty() || asked.iter().any(|word| word == name) {
             part();
@@ -127,32 +128,105 @@ fn paid(wallet: &mut Wallet, answer: &[u8]) -> (Box<Paid>, Entry) {
     }
 }
 
+/// The requests of each payer, so many. A rehearsal in memory makes them: the payers' work is theirs,
+/// not the bank's.
+fn rehearse(bank: &Clearing, now: Time, each: usize) -> Vec<Vec<Vec<u8>>> {
+    let mut memory = MemoryStore::new(&tables());
+    let mut wallets = enrol(&mut memory, bank, now, CALLERS);
+    let mut rng = ChaCha20Rng::from_seed([1; 32]);
+    let one = |payer: u64| {
+        let payee = payer * 2 + 1;
+        let frame = |_| {
+            let wallet = &mut wallets[payer as usize * 2];
+            let frame = pay(wallet, now, payee, &mut rng);
+            let checked = bank.check(&frame, &Overlay::new(&memory)).expect("checked");
+            let answer = act(&mut memory, now, 1, |cx| bank.apply(cx, checked));
+            paid(wallet, &answer);
+            frame
+        };
+        (0..each).map(frame).collect()
+    };
+    (0..CALLERS).map(one).collect()
+}
+
+/// What one payment takes of the one place where everybody waits for everybody: the transaction, in
+/// batches of one payment of each caller, against as many postings. In turns, so that whatever else
+/// the machine does hits both alike.
+fn turn() {
+    let now = Time::from_millis(1_700_000_000_000);
+    let bank = clearing();
+    let frames = rehearse(&bank, now, PAYMENTS);
+    let folder = TempDir::new().expect("a folder");
+    let (mut ours, mut bare) = (sqlite(&folder, "bank.sqlite"), sqlite(&folder, "bare.sqlite"));
+    enrol(&mut ours, &bank, now, CALLERS);
+    enrol(&mut bare, &bank, now, CALLERS);
+    let accounts = (0..CALLERS).map(|caller| [caller * 2 + 1, caller * 2 + 2].map(|number| account(key(number).id())));
+    let accounts: Vec<_> = accounts.collect();
+    let mut times: [Vec<f64>; 5] = Default::default();
+    for nth in 0..PAYMENTS {
+        let asked: Vec<_> =
+            frames.iter().map(|frames| bank.check(&frames[nth], &Overlay::new(&ours)).expect("checked")).collect();
+        let mut clock = Instant::now();
+        let mut lap = |at: usize| {
+            times[at].push(clock.elapsed().as_secs_f64() * 1e6 / CALLERS as f64);
+            clock = Instant::now();
+        };
+        let mut overlay = Overlay::new(&ours);
+        let mut decided = Vec::with_capacity(asked.len());
+        for (caller, checked) in (0_u64..).zip(asked) {
+            let mut dice = [0; 32];
+            dice[..8].copy_from_slice(&(nth as u64 * CALLERS + caller).to_be_bytes());
+            decided.push(overlay.attempt(|tx| bank.decide(&mut Context { now, dice, tx }, checked)).expect("decided"));
+        }
+        let changes = overlay.into_write_set();
+        lap(0);
+        ours.commit(&changes).expect("a commit");
+        lap(1);
+        assert!(decided.into_iter().all(|decided| !bank.speak(decided).is_empty()));
+        lap(2);
+        let mut overlay = Overlay::new(&bare);
+        for (caller, [debit, credit]) in (0_u64..).zip(&accounts) {
+            let transfer = posting(now, nth, caller, *debit, *credit);
+            overlay.attempt(|tx| Ledger(tx).post(transfer)).expect("posted");
+        }
+        let changes = overlay.into_write_set();
+        lap(3);
+        bare.commit(&changes).expect("a commit");
+        lap(4);
+    }
+    let [decides, commits, speaks, posts, bare] = times.map(|mut times| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    });
+    println!(
+        "in a batch of {CALLERS}, each: decided {decides:.1} µs, committed {commits:.1} µs, then sealed {speaks:.1} µs"
+    );
+    println!("  bare: posted {posts:.1} µs, committed {bare:.1} µs; ratio {:.2}", (posts + bare) / (decides + commits));
+}
+
+fn posting(now: Time, nth: usize, caller: u64, debit: AccountId, credit: AccountId) -> farthing_ledger::Transfer {
+    let mut unique = [0; 32];
+    unique[..8].copy_from_slice(&caller.to_be_bytes());
+    farthing_ledger::Transfer {
+        id: TransferId(timed(now.after(Span::from_millis(nth as u64 + 1)), &unique)),
+        debit,
+        credit,
+        amount: Currency::XTS.micros(1).expect("an amount"),
+        reason: Reason(1),
+        reference: [3; 32],
+        at: now,
+        hold: None,
+    }
+}
+
 /// Payments asked of the bank, against postings asked of the ledger; both through the driver.
 fn race() {
     let now = Time::from_millis(
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64),
     );
     let rounds = ROUNDS + 1;
-    // A rehearsal in memory makes the requests: the payers' work is theirs, not the bank's.
     let bank = Arc::new(clearing());
-    let mut memory = MemoryStore::new(&tables());
-    let mut wallets = enrol(&mut memory, &bank, now, CALLERS);
-    let mut rng = ChaCha20Rng::from_seed([1; 32]);
-    let mut frames: Vec<Vec<Vec<Vec<u8>>>> = (0..rounds).map(|_| Vec::new()).collect();
-    for payer in 0..CALLERS {
-        for round in &mut frames {
-            let mut asked = Vec::with_capacity(PAYMENTS);
-            for _ in 0..PAYMENTS {
-                let wallet = &mut wallets[payer as usize * 2];
-                let frame = pay(wallet, now, payer * 2 + 1, &mut rng);
-                let checked = bank.check(&frame, &Overlay::new(&memory)).expect("checked");
-                let answer = act(&mut memory, now, 1, |cx| bank.apply(cx, checked));
-                paid(wallet, &answer);
-                asked.push(frame);
-            }
-            round.push(asked);
-        }
-    }
+    let frames: Vec<_> = rehearse(&bank, now, rounds * PAYMENTS);
     let folder = TempDir::new().expect("a folder");
     let mut store = sqlite(&folder, "bank.sqlite");
     enrol(&mut store, &bank, now, CALLERS);
@@ -163,7 +237,8 @@ fn race() {
     let bare = start(bare).expect("a driver");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let mut rates = Vec::new();
-    for (nth, asked) in frames.into_iter().enumerate() {
+    for (nth, part) in (0..rounds).map(|nth| (nth, nth * PAYMENTS..(nth + 1) * PAYMENTS)) {
+        let asked = frames.iter().map(|frames| frames[part.clone()].to_vec()).collect();
         let a = runtime.block_on(payments(&ours, &bank, asked));
         let b = runtime.block_on(postings(&bare, now, nth));
         if nth > 0 {
@@ -210,19 +285,7 @@ async fn postings(driver: &DriverHandle, now: Time, round: usize) -> f64 {
         let driver = driver.clone();
         tokio::spawn(async move {
             for nth in 0..PAYMENTS {
-                let mut unique = [0; 32];
-                unique[..8].copy_from_slice(&caller.to_be_bytes());
-                unique[8..10].copy_from_slice(&(round as u16).to_be_bytes());
-                let transfer = farthing_ledger::Transfer {
-                    id: TransferId(timed(now.after(Span::from_millis((round * PAYMENTS + nth) as u64 + 1)), &unique)),
-                    debit,
-                    credit,
-                    amount: Currency::XTS.micros(1).expect("an amount"),
-                    reason: Reason(1),
-                    reference: [3; 32],
-                    at: now,
-                    hold: None,
-                };
+                let transfer = posting(now, round * PAYMENTS + nth, caller, debit, credit);
                 driver.transact(move |cx| Ok(Ledger(&mut *cx.tx).post(transfer)?)).await.expect("posted");
             }
         })

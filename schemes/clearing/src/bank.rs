@@ -7,6 +7,7 @@
 mod answer;
 mod check;
 mod compare;
+mod conclude;
 mod enrol;
 mod follow;
 mod log;
@@ -26,7 +27,7 @@ use farthing_role::{Context, Halt, Records};
 pub use answer::Decided;
 pub use check::Checked;
 pub use log::{LogError, LogEvent, LogHead, LogRow, log_head, log_rows, verify_log};
-pub use records::{AccountRecord, Case, Standing, TABLES, account, cases};
+pub use records::{AccountRecord, CASES_PER_DAY, Case, Standing, TABLES, account, cases};
 
 use crate::keys::MasterKey;
 

@@ -108,8 +108,35 @@ impl Frame {
         nonce: Nonce,
         content: &T,
     ) -> Vec<u8> {
+        Self::seal_bytes(network, kind, customer, key, nonce, &wire::encode(content))
+    }
+
+    /// The bytes of a frame of the bank's: what it answers, dice and content give the nonce, so that
+    /// the same answer, made again, is the same bytes. Were it ever made again otherwise, by another
+    /// release for one, it would be under another nonce.
+    pub(crate) fn seal_answer<T: Wire>(
+        network: NetworkId,
+        kind: FrameKind,
+        customer: PeerId,
+        key: &CustomerKey,
+        (dice, answers): (&[u8; 32], MessageId),
+        content: &T,
+    ) -> Vec<u8> {
+        let content = wire::encode(content);
+        let nonce = grown_nonce(dice, answers, kind, &content);
+        Self::seal_bytes(network, kind, customer, key, nonce, &content)
+    }
+
+    fn seal_bytes(
+        network: NetworkId,
+        kind: FrameKind,
+        customer: PeerId,
+        key: &CustomerKey,
+        nonce: Nonce,
+        content: &[u8],
+    ) -> Vec<u8> {
         let about = about(network, kind, customer, key.version());
-        let sealed = key.way(kind.way()).seal(&nonce, &about, &wire::encode(content));
+        let sealed = key.way(kind.way()).seal(&nonce, &about, content);
         let customer = (kind.way() == Way::ToBank).then_some(customer);
         wire::encode(&Self { kind, customer, version: key.version(), nonce, sealed })
     }
@@ -140,9 +167,10 @@ impl Frame {
     }
 }
 
-/// A nonce that never comes twice under one key: from dice, what is answered, and the use.
-pub(crate) fn grown_nonce(dice: &[u8; 32], answers: MessageId, kind: FrameKind) -> Nonce {
-    let full = hash(Purpose::ClearingMessage, &[b"nonce", dice, &answers.0, &[kind as u8]]);
+/// A nonce that never comes twice under one key with different content: from dice, what is answered,
+/// the use, and the content.
+fn grown_nonce(dice: &[u8; 32], answers: MessageId, kind: FrameKind, content: &[u8]) -> Nonce {
+    let full = hash(Purpose::ClearingMessage, &[b"nonce", dice, &answers.0, &[kind as u8], content]);
     let mut nonce = [0; NONCE_LEN];
     nonce.copy_from_slice(&full[..NONCE_LEN]);
     nonce
@@ -189,6 +217,16 @@ mod tests {
                 .and_then(|frame| frame.open::<u32>(HERE, me, &key).ok());
             assert!(opened.is_none(), "bit {bit} may be flipped");
         }
+    }
+
+    #[test]
+    fn an_answer_made_again_is_the_same_bytes_and_another_one_has_another_nonce() {
+        let (me, key) = (PeerId([2; 32]), MasterKey::new(Secret::new([1; 32])).customer(PeerId([2; 32]), 1));
+        let about = (&[3; 32], MessageId([4; 32]));
+        let seal = |content: u32| Frame::seal_answer(HERE, FrameKind::Answer, me, &key, about, &content);
+        assert_eq!(seal(42), seal(42));
+        let nonce = |bytes: &[u8]| Frame::read(bytes, FrameKind::Answer).unwrap().nonce;
+        assert_ne!(nonce(&seal(42)), nonce(&seal(43)), "one nonce for two contents would give both away");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use farthing_core::audit::{Direction, Entry};
 use farthing_core::id::{NetworkId, OrderId};
 use farthing_core::order::{PaymentRef, Receipt};
 use farthing_core::refusal::{Code, Fault, Money, Refusal, Remedy};
+use farthing_core::replay::Repeated;
 use farthing_core::sign::SecretKey;
 use farthing_core::time::{SKEW, Time};
 use farthing_core::wire::Bounded;
@@ -68,11 +69,11 @@ impl Wallet {
     /// booked all the same, since it is on the account; the refusal says so.
     ///
     /// # Errors
-    /// [`Code::Replay`], or [`Code::Reconcile`] where too many earlier receipts are missing. Nothing
-    /// changed.
+    /// [`Code::Replay`], or [`Code::Reconcile`] where too many earlier receipts are missing, or too many
+    /// later ones came. Nothing changed.
     pub fn receive(&mut self, now: Time, ticket: OpenTicket, expected: Option<&Expected>) -> Result<Received, Refusal> {
         let OpenTicket(ticket) = ticket;
-        self.window.check(ticket.number).map_err(|why| Refusal::new(Code::Replay, why.to_string()))?;
+        self.window.check(ticket.number).map_err(|why| self.repeated(why))?;
         let line = Line { auth: ticket.auth, peer: ticket.payer, amount: ticket.amount, order: ticket.order };
         let entries = self.book(ticket.number, line)?;
         let outcome = judge(now, &ticket, expected).map(|()| Receipt {
@@ -92,7 +93,7 @@ impl Wallet {
         let at = early.partition_point(|waiting| waiting.number < number);
         early.insert(at, Early { number, line });
         let mut booked = self.clone();
-        booked.window.take(number).map_err(|why| Refusal::new(Code::Replay, why.to_string()))?;
+        booked.window.take(number).map_err(|why| self.repeated(why))?;
         let entries = booked.settle_early(early)?;
         booked.count(line.amount, Direction::In);
         *self = booked;
@@ -115,6 +116,18 @@ impl Wallet {
             Refusal::new(Code::Reconcile, why).money(Money::MovedBefore)
         })?;
         Ok(entries)
+    }
+
+    /// A number seen before, or one of which only the bank can tell: that may be new money.
+    fn repeated(&self, why: Repeated) -> Refusal {
+        match why {
+            Repeated::TooOld(number) if number > self.log.incoming.n => {
+                let why = "this receipt comes too late to tell whether it came before: compare books with the bank, \
+                           which brings it if it did not";
+                Refusal::new(Code::Reconcile, why).money(Money::MovedBefore)
+            }
+            Repeated::Seen(_) | Repeated::TooOld(_) => Refusal::new(Code::Replay, why.to_string()),
+        }
     }
 
     /// Whether receipts are missing that the bank has: a comparison brings them.

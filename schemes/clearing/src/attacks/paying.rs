@@ -10,7 +10,7 @@ use farthing_core::time::{SKEW, Span};
 use farthing_ledger::Ledger;
 use farthing_role::REQUEST_HORIZON;
 
-use crate::bank::{Clearing, Terms};
+use crate::bank::{CASES_PER_DAY, Clearing, Terms};
 use crate::compare::Next;
 use crate::frame::{Frame, FrameKind};
 use crate::keys::MasterKey;
@@ -161,6 +161,24 @@ fn t5_a_payer_that_edits_an_old_entry_of_its_log_is_found_out_with_its_next_paym
     assert_eq!(alice.wallet.standing(), wallet::Standing::MustReconcile);
     assert_eq!(world.cases()[0].code, Code::Log);
     assert_eq!(world.balance(CAROL), 300);
+}
+
+#[test]
+fn a_customer_that_stops_its_own_account_again_and_again_floods_no_operator() {
+    let (mut world, [mut alice, ..]) = World::new();
+    let stop = |world: &mut World, alice: &mut Customer| {
+        alice.wallet.next += 7;
+        let ahead = alice.ask(world.now, CAROL, 1, 1);
+        assert_eq!(world.refused(alice, &ahead).code, Code::Sequence);
+        assert!(matches!(world.compare(alice), Next::Agreed(_)));
+    };
+    for _ in 0..=CASES_PER_DAY {
+        stop(&mut world, &mut alice);
+    }
+    assert_eq!(world.cases().len(), CASES_PER_DAY as usize);
+    world.now = world.now.after(Span::from_secs(24 * 60 * 60));
+    stop(&mut world, &mut alice);
+    assert_eq!(world.cases().len(), CASES_PER_DAY as usize + 1, "another day, another word");
 }
 
 #[test]

@@ -116,6 +116,21 @@ fn a_payee_that_missed_more_than_the_window_learns_all_when_books_are_compared()
 }
 
 #[test]
+fn a_ticket_that_comes_after_a_thousand_others_is_not_taken_for_a_repeat() {
+    let (mut world, [mut alice, mut carol, _]) = World::new();
+    let late = world.pay(&mut alice, CAROL, 1, 1);
+    for _ in 1..REPLAY_WINDOW {
+        world.pay(&mut alice, CAROL, 1, 2);
+    }
+    let last = world.pay(&mut alice, CAROL, 1, 3);
+    carol.receive(world.now, &last, &expected(1, 3)).unwrap();
+    let why = carol.receive(world.now, &late, &expected(1, 1)).unwrap_err();
+    assert_eq!((why.code, why.money), (Code::Reconcile, Money::MovedBefore));
+    assert_eq!(world.compare(&mut carol), Next::Agreed(None));
+    assert!(carol.paid_orders.contains(&late.line.order), "the comparison brings it");
+}
+
+#[test]
 fn tickets_outlive_no_key_and_their_money_is_repaired() {
     let (mut world, [mut alice, mut carol, _]) = World::new();
     let paid = world.pay(&mut alice, CAROL, 10, 1);

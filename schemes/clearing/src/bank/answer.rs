@@ -6,7 +6,7 @@ use farthing_role::Context;
 
 use super::Clearing;
 use super::records::{AccountRecord, Last, Moved, Outcome};
-use crate::frame::{Frame, FrameKind, MessageId, grown_nonce};
+use crate::frame::{Frame, FrameKind, MessageId};
 use crate::messages::{Authorised, BankReceipt, Ticket, TransferAnswer, TransferResult};
 
 /// What the bank will say to a frame, once the transaction that decided it is durable.
@@ -52,8 +52,8 @@ impl Clearing {
         let auth = last.auth;
         let ticket = Ticket { auth, payer, payee, amount, expires, number, order };
         let key = self.master.customer(payee, payee_version);
-        let nonce = grown_nonce(&last.dice, auth, FrameKind::Ticket);
-        let ticket = Frame::seal(self.network, FrameKind::Ticket, payee, &key, nonce, &ticket);
+        let about = (&last.dice, auth);
+        let ticket = Frame::seal_answer(self.network, FrameKind::Ticket, payee, &key, about, &ticket);
         let receipt =
             receipt.then(|| self.key.sign(self.network, &BankReceipt { auth, payer, payee, amount, order, time }));
         Authorised { payer, payee, amount, expires, ticket, receipt }
@@ -76,7 +76,6 @@ impl Clearing {
 
     fn seal_answer(&self, payer: PeerId, version: u32, dice: &[u8; 32], answer: &TransferAnswer) -> Vec<u8> {
         let key = self.master.customer(payer, version);
-        let nonce = grown_nonce(dice, answer.answers, FrameKind::Answer);
-        Frame::seal(self.network, FrameKind::Answer, payer, &key, nonce, answer)
+        Frame::seal_answer(self.network, FrameKind::Answer, payer, &key, (dice, answer.answers), answer)
     }
 }

@@ -5,7 +5,7 @@ use farthing_core::audit::{AuditLog, SubChain};
 use farthing_core::id::{OrderId, PeerId, timed};
 use farthing_core::refusal::{Code, Refusal};
 use farthing_core::sign::Signed;
-use farthing_core::time::Time;
+use farthing_core::time::{Span, Time};
 use farthing_core::wire::{self, Bounded, Wire};
 use farthing_ledger::StoreFault;
 use farthing_role::{Context, Records, Scan, Table};
@@ -28,6 +28,12 @@ pub(super) const LOG_HEAD: Table = Table("clearing_log_head");
 
 /// The tables that the clearing needs, besides [`EVIDENCE`](farthing_role::EVIDENCE).
 pub const TABLES: [Table; 7] = [ACCOUNTS, OUTGOING, INCOMING, COMPARISONS, CASES, LOG, LOG_HEAD];
+
+/// The most cases that one customer's requests file in a day: who stops its own account again and again
+/// fills neither the disk nor the operator's list.
+pub const CASES_PER_DAY: u32 = 8;
+
+const DAY: Span = Span::from_secs(24 * 60 * 60);
 
 /// Whether a customer may pay.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
@@ -80,6 +86,9 @@ pub struct AccountRecord {
     /// The last lines of its log.
     #[n(10)]
     pub(super) recent: Recent,
+    /// A day, counted from 1970, and how many cases were filed on it.
+    #[n(11)]
+    cases: (u64, u32),
 }
 
 impl AccountRecord {
@@ -98,7 +107,18 @@ impl AccountRecord {
             agreed_at: now,
             signed_log: None,
             recent: Recent::new(),
+            cases: (0, 0),
         }
+    }
+
+    /// Whether the operator is to hear of one more case today; counts it.
+    pub(super) const fn takes_case(&mut self, now: Time) -> bool {
+        let day = now.as_millis() / DAY.as_millis();
+        let before = if self.cases.0 == day { self.cases.1 } else { 0 };
+        if before < CASES_PER_DAY {
+            self.cases = (day, before + 1);
+        }
+        before < CASES_PER_DAY
     }
 }
 

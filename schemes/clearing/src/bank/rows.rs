@@ -175,3 +175,6 @@ pub(super) fn lines(
     let bounded = |lines| Bounded::new(lines).unwrap_or_else(Bounded::empty);
     Ok(Lines { outgoing: bounded(outgoing), incoming: bounded(incoming) })
 }
+
+#[cfg(test)]
+mod tests;

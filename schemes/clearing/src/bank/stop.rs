@@ -60,7 +60,7 @@ impl Clearing {
     }
 
     /// Corrective action: nothing is paid from the account until books are compared, and the
-    /// operator hears of it.
+    /// operator hears of it, unless it heard of this customer often enough today.
     pub(super) fn stop(
         &self,
         cx: &mut Context<'_>,
@@ -71,9 +71,11 @@ impl Clearing {
         code: Code,
     ) -> Result<(), Halt> {
         record.standing = Standing::MustReconcile;
+        if record.takes_case(cx.now) {
+            let (numbers, problems) = ((record.next, came), Bounded::empty());
+            Case { customer: payer, time: cx.now, code, message, numbers, problems }.file(cx);
+        }
         records::put_account(cx, payer, record);
-        let (numbers, problems) = ((record.next, came), Bounded::empty());
-        Case { customer: payer, time: cx.now, code, message, numbers, problems }.file(cx);
         log::append(cx, LogEvent::Stopped { customer: payer, code })?;
         Ok(())
     }
