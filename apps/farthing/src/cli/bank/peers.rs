@@ -52,7 +52,7 @@ pub(crate) struct AddArgs {
 #[derive(Debug, Args)]
 pub(crate) struct PeerArgs {
     /// The bank, peer1...
-    bank: PeerId,
+    peer: PeerId,
 }
 
 /// Arguments of `farthing bank peers route`.
@@ -71,7 +71,7 @@ pub(crate) struct RouteArgs {
 #[command(group = ArgGroup::new("way").required(true))]
 pub(crate) struct SettleArgs {
     /// The bank, peer1...
-    bank: PeerId,
+    peer: PeerId,
     /// How much
     amount: Amount,
     /// It paid this bank
@@ -86,7 +86,7 @@ pub(crate) struct SettleArgs {
 #[derive(Debug, Args)]
 pub(crate) struct StatementArgs {
     /// The bank, peer1...
-    bank: PeerId,
+    peer: PeerId,
     /// Which day, counted from 1970 (UTC); yesterday if not given
     day: Option<u64>,
 }
@@ -96,7 +96,7 @@ pub(super) async fn run(app: &App, command: PeersCommand) -> Result<(), Failure>
     match command {
         PeersCommand::Add(args) => add(app, args).await,
         PeersCommand::List => list(app).await,
-        PeersCommand::Remove(args) => remove(app, args.bank).await,
+        PeersCommand::Remove(args) => remove(app, args.peer).await,
         PeersCommand::Route(args) => route(app, args).await,
         PeersCommand::Settle(args) => settle(app, &args).await,
         PeersCommand::Statement(args) => statement(app, &args).await,
@@ -190,7 +190,7 @@ async fn route(app: &App, args: RouteArgs) -> Result<(), Failure> {
 
 async fn settle(app: &App, args: &SettleArgs) -> Result<(), Failure> {
     let operator = Operator::of(app).await?;
-    let ask = SettlePeer { bank: args.bank, amount: args.amount, paid: args.paid_out && !args.paid_in };
+    let ask = SettlePeer { bank: args.peer, amount: args.amount, paid: args.paid_out && !args.paid_in };
     match operator.bank.settle_peer(operator.key(), Operator::id()?, &ask).await? {
         Progress::Waiting { number, until } => {
             let json = json!({ "number": number, "until": moment(until) });
@@ -206,11 +206,11 @@ async fn statement(app: &App, args: &StatementArgs) -> Result<(), Failure> {
     let operator = Operator::of(app).await?;
     let yesterday = (SystemClock.now().as_millis() / DAY_MILLIS).saturating_sub(1);
     let day = args.day.unwrap_or(yesterday);
-    let found = operator.bank.peer_day(operator.key(), Operator::id()?, PeerDayOf { bank: args.bank, day }).await?;
+    let found = operator.bank.peer_day(operator.key(), Operator::id()?, PeerDayOf { bank: args.peer, day }).await?;
     let PeerDay { paid, received, stated, agreed, discrepancies } = found;
     let wrong: Vec<_> = discrepancies.as_slice().iter().map(in_words).collect();
     let json = json!({
-        "bank": args.bank, "day": day, "paid": paid, "received": received, "stated": stated, "agreed": agreed,
+        "bank": args.peer, "day": day, "paid": paid, "received": received, "stated": stated, "agreed": agreed,
         "differs": wrong,
     });
     app.out.result(&json, || {
@@ -279,4 +279,25 @@ async fn cheques(app: &App) -> Result<(), Failure> {
         });
         table(&columns, rows)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::super::Cli;
+
+    #[test]
+    fn every_command_about_other_banks_is_understood_and_money_has_a_direction() {
+        let bank = farthing_core::id::PeerId([7; 32]);
+        let url = format!("http://127.0.0.1:1#bank={bank}");
+        let peer = bank.to_string();
+        let understood = |words: &[&str]| Cli::try_parse_from([&["farthing", "bank", "peers"], words].concat()).is_ok();
+        assert!(understood(&["add", &url, "--limit", "5 XTS"]) && !understood(&["add", &url]));
+        assert!(understood(&["list"]) && understood(&["cheques"]) && understood(&["remove", &peer]));
+        assert!(understood(&["route", &url, "--via", &peer]));
+        assert!(understood(&["statement", &peer]) && understood(&["statement", &peer, "20000"]));
+        assert!(understood(&["settle", &peer, "1 XTS", "--in"]) && understood(&["settle", &peer, "1 XTS", "--out"]));
+        assert!(!understood(&["settle", &peer, "1 XTS"]) && !understood(&["settle", &peer, "1 XTS", "--in", "--out"]));
+    }
 }
