@@ -62,7 +62,10 @@ fn numbers<T: Wire>(
     let last = after.saturating_add(count as u64);
     let mut found = BTreeMap::new();
     let mut place = numbered(party, after);
-    while count > 0 {
+    if count == 0 {
+        return Ok(found);
+    }
+    loop {
         let limit = ROWS_AT_ONCE.min(count);
         let rows = tx.scan(table, Scan { prefix: &party.0, after: Some(&place), limit })?;
         let full = rows.len() == limit;
@@ -75,10 +78,9 @@ fn numbers<T: Wire>(
             place = key;
         }
         if !full {
-            break;
+            return Ok(found);
         }
     }
-    Ok(found)
 }
 
 impl Drafts {
