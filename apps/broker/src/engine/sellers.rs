@@ -69,6 +69,9 @@ impl Engine {
         let line = self.line(origin)?;
         let offer: Offer = ask(|| line.http.get(line.url(OFFER_PATH)), MESSAGE_BYTES_MAX).await?;
         let seller = offer.order.payee;
+        if self.has_moved(seller, origin) && self.is_good(seller, 1) {
+            return self.moved(seller, origin.to_owned()).await;
+        }
         if self.is_good(seller, self.terms.units) {
             return Ok(());
         }
@@ -135,6 +138,28 @@ impl Engine {
             Ok(())
         };
         self.driver.transact(keep).await.map_err(no_reply)
+    }
+
+    /// Whether a seller that we have a session with says to be at another address, and we are not told
+    /// any more to look for it at the one before: no seller can take another's place.
+    fn has_moved(&self, seller: PeerId, origin: &str) -> bool {
+        let desk = self.desk();
+        let before = desk.origins.get(&seller).filter(|before| *before != origin);
+        before.is_some_and(|before| !self.terms.sellers.iter().any(|named| named.to_string() == *before))
+    }
+
+    /// The session with a seller goes on at another address.
+    async fn moved(&self, seller: PeerId, origin: String) -> Result<(), Refusal> {
+        let desk = Arc::clone(&self.desk);
+        let note = move |cx: &mut Context<'_>| {
+            let row = rows::read::<SellerRow>(&*cx.tx, SELLERS, seller_key(&seller))?;
+            let unknown = || Refusal::new(Code::Unknown, "the broker has no session with this seller");
+            let row = SellerRow { origin: origin.clone(), ..row.ok_or_else(unknown)? };
+            cx.tx.put(SELLERS, seller_key(&seller), wire::encode(&row));
+            lock(&desk).origins.insert(seller, origin);
+            Ok(())
+        };
+        self.driver.transact(note).await.map_err(no_reply)
     }
 
     async fn forget_buying(&self, seller: PeerId) -> Result<(), Refusal> {

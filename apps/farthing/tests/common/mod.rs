@@ -70,6 +70,11 @@ impl Served {
     pub fn address(&self) -> &str {
         self.ready["listening"].as_str().unwrap()
     }
+
+    /// Kills it, as a machine does that loses its power.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it runs");
+    }
 }
 
 impl Drop for Served {
