@@ -16,6 +16,8 @@ pub enum Advice {
     Change,
     /// Put money into the account at the bank.
     Fund,
+    /// Compare the wallet with the bank: another copy of it is the one that spends.
+    Reconcile,
     /// Allow more in the wallet's policy: the limit of this name.
     Allow(&'static str),
     /// Approve it, by a wallet that asks its owner.
@@ -28,7 +30,8 @@ impl From<Remedy> for Advice {
             Remedy::Again | Remedy::Renew => Self::Later,
             Remedy::Mend => Self::Change,
             Remedy::Fund => Self::Fund,
-            Remedy::Stop | Remedy::Reconcile | Remedy::Appeal => Self::Stop,
+            Remedy::Reconcile => Self::Reconcile,
+            Remedy::Stop | Remedy::Appeal => Self::Stop,
         }
     }
 }

@@ -342,6 +342,7 @@ impl From<PayError> for Failure {
                     Advice::Change => (Kind::Funds, Some("raise --max, or see farthing wallet policy")),
                     Advice::Allow(_) => (Kind::Funds, Some("see farthing wallet policy")),
                     Advice::Approve => (Kind::Funds, Some("add --approve, or --yes")),
+                    Advice::Reconcile => (Kind::Damaged, Some("compare this wallet with the bank: farthing reconcile")),
                     Advice::Fund => (Kind::Funds, Some("put money into the account: farthing wallet fund AMOUNT")),
                 };
                 let failure = Self::new(kind, &why).money(money);

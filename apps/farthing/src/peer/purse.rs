@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use farthing_client::{Advice, Options, PayError};
 use farthing_core::amount::Amount;
+use farthing_core::refusal::Money;
 use farthing_core::time::Time;
 use farthing_peer::wallet::{Options as WalletOptions, Wallet};
 
 use super::policy::{Asks, raise};
 use crate::cli::App;
-use crate::fail::Failure;
+use crate::fail::{Failure, Kind};
 use crate::show::moment;
 
 /// A delegate's session is made for so many requests like the first.
@@ -64,6 +65,13 @@ impl Purse {
             (Advice::Allow("total") | Advice::Fund, Some(delegate)) => {
                 let next = self.used_up(delegate).await;
                 Failure::from(why).next(next)
+            }
+            // Whoever takes a delegate back spends from it: what is left of it is another copy.
+            (Advice::Reconcile, Some(Delegated { file, .. })) => {
+                let file = file.display();
+                let gone = format!("what {file} could spend was taken back, or another copy of it spends it");
+                let next = format!("the owner of {file} can hand out another one: farthing wallet delegate");
+                Failure::new(Kind::Funds, gone).money(Money::Unmoved).next(next)
             }
             (Advice::Allow(limit), None) => Failure::from(why).next(raise(&app.settings, limit)),
             (Advice::Approve, None) => {
