@@ -1,5 +1,7 @@
 //! Many at once, and bodies that are none.
 
+use std::time::Duration;
+
 use farthing_broker::client::{BrokerAskError, BrokerClient};
 use farthing_broker::messages::{
     BODY_BYTES_MAX, EXCHANGE_PATH, ExchangeAnswer, ExchangeAsk, GOODS_PATH, PAY_PATH, PREFETCH_PATH, SERIAL_PATH,
@@ -12,12 +14,13 @@ use crate::exchange::{COUPONS, PRICE, SONG, ask, market_of, opened, settled};
 use crate::stall::UNITS;
 use crate::town::key;
 
-/// How often one that is told to come again does; each time a moment later.
-const TRIES: usize = 5_000;
+/// How often one that is told to come again does, and the longest pause before it.
+const TRIES: u32 = 300;
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Sends an ask until it is answered; whatever else comes must leave the coupon alone.
 async fn insist(broker: BrokerClient, asked: ExchangeAsk) -> ExchangeAnswer {
-    for _ in 0..TRIES {
+    for nth in 1..=TRIES {
         match broker.exchange(&asked).await {
             Ok(answer) => return answer,
             Err(BrokerAskError::Refused(why)) => assert!(
@@ -26,7 +29,7 @@ async fn insist(broker: BrokerClient, asked: ExchangeAsk) -> ExchangeAnswer {
             ),
             Err(BrokerAskError::NotSent(_) | BrokerAskError::Unknown(_)) => {}
         }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        tokio::time::sleep((Duration::from_millis(20) * nth).min(PAUSE_MAX)).await;
     }
     panic!("no answer in {TRIES} tries");
 }
