@@ -89,6 +89,9 @@ impl Attendant {
 
     /// Makes a request for payment.
     pub(crate) async fn ask_for(&self, ask: &AskFor) -> Result<Asked, Failure> {
+        if let Some(bank) = act::bank(self).await {
+            take::be_ready(&self.wallet, &bank).await;
+        }
         take::ask_for(&self.wallet, ask, &self.addresses().await).await
     }
 
@@ -215,6 +218,7 @@ impl Attendant {
             BankProgress::Done(balances) => (None, None, Some(balances)),
             BankProgress::Waiting { number, until } => (Some(number), Some(moment(until)), None),
         };
+        take::be_ready(&self.wallet, bank).await;
         // Money that is there is made ready to be spent without the bank.
         let upkeep = self.wallet.upkeep(bank).await?;
         for trouble in upkeep.troubles {
@@ -386,26 +390,6 @@ fn line(happened: Happened) -> Line {
         What::Defended(case) => plain("case answered", None, None, format!("number {case}")),
         What::Restored { epoch } => plain("restored", None, None, format!("for the {epoch}. time")),
         What::Refused { why, .. } => plain("refused", None, None, why.to_string()),
-        What::Paid { scheme, payee, description, amount, receipt, .. } => {
-            let proof = if receipt.is_some() { "" } else { " (no receipt)" };
-            plain("paid", Some(amount), Some(payee), format!("{description}, by {scheme}{proof}"))
-        }
-        What::Received { scheme, payer, description, amount, matched, .. } => {
-            let note = if matched { "" } else { " (for no open order: settle it with the payer)" };
-            plain("received", Some(amount), Some(payer), format!("{description}, by {scheme}{note}"))
-        }
-        What::Deposited { amount, drafts, owed } => {
-            let owed = if owed.is_zero() { String::new() } else { format!("; {owed} is still owed") };
-            plain("deposited", Some(amount), None, crate::show::count(drafts.into(), "draft") + &owed)
-        }
-        What::DraftLost { payer, amount, why, .. } => plain("not paid", Some(amount), Some(payer), why.to_string()),
-        What::DraftStopped { payee, amount, .. } => {
-            plain("stopped", Some(amount), Some(payee), "a draft; its money is set aside".to_owned())
-        }
-        What::CameBack { payee, amount, .. } => plain("came back", Some(amount), Some(payee), "a draft".to_owned()),
-        What::Repaired { lines } => {
-            plain("compared", None, None, format!("{} learnt from the bank", crate::show::count(lines.into(), "line")))
-        }
     };
     Line { at: moment(happened.at), what, amount, with, detail }
 }

@@ -55,7 +55,10 @@ pub(crate) async fn init(app: &App, fund: Option<Typed>) -> Result<(), Failure> 
             let moved = attendant.carry_out(Request::Fund { amount, note: String::new() }, progress).await?;
             Some(serde_json::from_value::<Moved>(moved).map_err(Failure::other)?)
         }
-        None => None,
+        None => {
+            super::money::take::be_ready(&wallet, &bank).await;
+            None
+        }
     };
     wallet.close().await;
     let name = bank.info().body().name.as_str().to_owned();

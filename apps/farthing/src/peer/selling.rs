@@ -126,6 +126,7 @@ pub(crate) async fn serve(app: &App, args: ServeArgs) -> Result<(), Failure> {
     let answering = tokio::spawn(control.serve(Arc::clone(&shop.attendant)));
     let wallet = shop.attendant.wallet().clone();
     let tending = tokio::spawn(async move { wallet.tend(TEND_EVERY).await });
+    let delivering = tokio::spawn(super::money::act::keep_handing_over(Arc::clone(&shop.attendant)));
     let redeeming = tokio::spawn(redeem_now_and_then(Arc::clone(&shop.attendant), args.redeem, threshold));
     let line = spinner(app.out, "looking through the folders");
     let showing = tokio::spawn(show(app.out, line.clone(), shop.files.clone(), shop.takings.clone(), shares.len()));
@@ -133,7 +134,7 @@ pub(crate) async fn serve(app: &App, args: ServeArgs) -> Result<(), Failure> {
         () = asked_to_stop(args.stop) => Ok(()),
         ended = shop.closed() => Err(ended.err().unwrap_or_else(|| Failure::other("the shop has closed"))),
     };
-    for task in [showing, redeeming, tending, answering] {
+    for task in [showing, redeeming, tending, answering, delivering] {
         task.abort();
         let _ = task.await;
     }

@@ -34,6 +34,12 @@ pub trait Till: Clone + Send + Sync + 'static {
     /// A [`Refusal`] for the buyer.
     fn admit(&self, order: &Order, visit: Visit) -> impl Future<Output = Result<Self::Earning, Refusal>> + Send;
 
+    /// By which schemes it can be paid in single payments.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that blames this side.
+    fn takes(&self) -> impl Future<Output = Result<Vec<Scheme>, Refusal>> + Send;
+
     /// How it wants to be paid for an order that names it, or that it does not want this one.
     ///
     /// # Errors
@@ -103,6 +109,12 @@ impl Till for Wallet {
         self.admit(self.now(), order, visit).await
     }
 
+    async fn takes(&self) -> Result<Vec<Scheme>, Refusal> {
+        // Without a key shared with the bank no ticket can be read.
+        let tickets = self.clearing_book().await?.is_some();
+        Ok([Scheme::Netpay, Scheme::Draft].into_iter().chain(tickets.then_some(Scheme::Clearing)).collect())
+    }
+
     async fn terms(&self, order: &Order) -> Result<Terms, Refusal> {
         if order.price.currency() != self.settings().currency() {
             return Err(Refusal::new(Code::Amount, "this payee is paid in another currency"));
@@ -111,8 +123,7 @@ impl Till for Wallet {
         if order.price.is_zero() && self.requested_by(order.id()).await?.is_none() {
             return Err(Refusal::new(Code::Amount, "an order over nothing that was not asked for"));
         }
-        let takes = vec![Scheme::Netpay, Scheme::Clearing, Scheme::Draft];
-        let takes = Bounded::new(takes).unwrap_or_else(Bounded::empty);
+        let takes = Bounded::new(Till::takes(self).await?).unwrap_or_else(Bounded::empty);
         Ok(Terms { takes, seal: self.seed().seal(0).public() })
     }
 

@@ -148,8 +148,12 @@ impl Till for FakeTill {
         Ok(earning)
     }
 
+    async fn takes(&self) -> Result<Vec<Scheme>, Refusal> {
+        Ok(Scheme::ALL.to_vec())
+    }
+
     async fn terms(&self, _: &Order) -> Result<Terms, Refusal> {
-        let takes = Bounded::new(Scheme::ALL.to_vec()).unwrap();
+        let takes = Bounded::new(self.takes().await?).unwrap();
         Ok(Terms { takes, seal: SealKey::from_seed(&[5; 32]).public() })
     }
 

@@ -1,5 +1,7 @@
 //! Paying and being paid, with an open wallet.
 
+use std::sync::Arc;
+
 use farthing_bank::client::BankClient;
 use farthing_core::amount::Amount;
 use farthing_core::id::PeerId;
@@ -28,6 +30,9 @@ const ORDER_LIFE: Span = farthing_draft::messages::DRAFT_LIFE_MAX;
 /// How long it is waited for the bank when it is not known whether it is there.
 const BANK_TIME: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// How often it is tried to hand over what waits.
+const HAND_OVER_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// Whom to pay what, once names and requests are looked up.
 struct Target {
     payee: PeerId,
@@ -41,7 +46,7 @@ struct Target {
 }
 
 /// The bank, if it answers soon.
-pub(super) async fn bank(at: &Attendant) -> Option<BankClient> {
+pub(crate) async fn bank(at: &Attendant) -> Option<BankClient> {
     match tokio::time::timeout(BANK_TIME, at.wallet().connect()).await {
         Ok(Ok(bank)) => Some(bank),
         Ok(Err(why)) => {
@@ -270,6 +275,23 @@ pub(crate) async fn resume(at: &Attendant) -> Result<Resumed, Failure> {
     }
     let waiting = payments.iter().filter(|paid| paid.state == PayState::Waiting).count();
     Ok(Resumed { payments, waiting: waiting as u64 })
+}
+
+/// Sees to what the bank has to know of us, then hands over what waits, again and again.
+pub(crate) async fn keep_handing_over(at: Arc<Attendant>) {
+    let mut clock = tokio::time::interval(HAND_OVER_EVERY);
+    clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        if let Some(bank) = bank(&at).await {
+            super::take::be_ready(at.wallet(), &bank).await;
+        }
+        match resume(&at).await {
+            Ok(resumed) if resumed.waiting > 0 => tracing::info!(waiting = resumed.waiting, "payments wait for payees"),
+            Ok(_) => {}
+            Err(why) => tracing::info!(%why, "payments wait; they are handed over later"),
+        }
+    }
 }
 
 async fn bring(at: &Attendant, out: Outgoing, errand: &Errand) -> Result<PaidNow, Failure> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use farthing_peer::wallet::{RequestState, Wallet, What};
 use tokio::time::MissedTickBehavior;
 
-use super::{AskFor, Asked, Received, take, words};
+use super::{AskFor, Asked, Received, act, take, words};
 use crate::cli::App;
 use crate::control::{self, Control};
 use crate::fail::{Failure, Kind};
@@ -149,7 +149,8 @@ impl Door {
         let control = Control::listen(&app.settings.home)?;
         let answering = tokio::spawn(control.serve(Arc::clone(&shop.attendant)));
         let tending = tokio::spawn(async move { wallet.tend(TEND_EVERY).await });
-        Ok(Self { shop, tasks: vec![answering, tending] })
+        let delivering = tokio::spawn(act::keep_handing_over(Arc::clone(&shop.attendant)));
+        Ok(Self { shop, tasks: vec![answering, tending, delivering] })
     }
 
     async fn close(self) -> Result<(), Failure> {

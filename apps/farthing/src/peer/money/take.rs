@@ -1,5 +1,6 @@
 //! Being paid: requests, and payments that come by hand.
 
+use farthing_bank::client::BankClient;
 use farthing_core::order::{Order, Receipt};
 use farthing_core::refusal::{Code, Refusal};
 use farthing_core::sign::Signed;
@@ -8,19 +9,33 @@ use farthing_peer::shop::Till;
 use farthing_peer::talk::handover::ByHand;
 use farthing_peer::talk::owing::check_owed;
 use farthing_peer::talk::text;
-use farthing_peer::wallet::{RequestState, Requested, Scheme, Wallet};
+use farthing_peer::wallet::{RequestState, Requested, Scheme, Wallet, WalletError};
 
 use super::{AskFor, Asked, Received};
 use crate::fail::Failure;
 use crate::peer::Done;
 use crate::show::moment;
 
-/// By what a request can be paid.
-const TAKES: [Scheme; 3] = [Scheme::Netpay, Scheme::Clearing, Scheme::Draft];
+/// Sees to it that a wallet can pay and be paid by tickets and drafts, now and without the bank. What
+/// cannot be had now is had when it is needed.
+pub(crate) async fn be_ready(wallet: &Wallet, bank: &BankClient) {
+    let tell = |what, result: Result<(), WalletError>| {
+        if let Err(why) = result {
+            tracing::info!(%why, "not ready for {what} yet");
+        }
+    };
+    tell("tickets", wallet.join_clearing(bank).await);
+    let book = wallet.draft_books().await.ok().and_then(|books| books.into_iter().find(|book| book.alias.is_none()));
+    // A certificate states what the account holds: after funding it is more.
+    if book.is_none_or(|book| book.left.is_zero()) {
+        tell("drafts", wallet.renew_drafts(bank, None).await.map(drop));
+    }
+}
 
 /// Makes a request for payment.
 pub(crate) async fn ask_for(wallet: &Wallet, ask: &AskFor, addresses: &[String]) -> Result<Asked, Failure> {
-    let request = wallet.request_payment(ask.amount, &ask.note, &TAKES, addresses, ask.life).await?;
+    let takes = Till::takes(wallet).await?;
+    let request = wallet.request_payment(ask.amount, &ask.note, &takes, addresses, ask.life).await?;
     let order = request.peek().map_err(Refusal::from)?.order;
     let uri = text::write(&request).ok_or_else(|| Failure::usage("the note is too long").next("make it shorter"))?;
     Ok(Asked { uri, order: order.id(), amount: ask.amount, until: moment(order.expires), open: !addresses.is_empty() })
