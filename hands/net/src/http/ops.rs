@@ -14,6 +14,14 @@ use super::problem::Problem;
 /// Upper bounds of the buckets all durations are sorted into, in seconds.
 const BUCKETS: [f64; 12] = [0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
 
+/// Everything counted in this process, once somebody counts.
+static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// Whether somebody counts.
+pub(super) fn counts() -> bool {
+    METRICS.get().is_some()
+}
+
 /// Routes to be merged into a role's router:
 ///
 /// - `/healthz`: the process answers;
@@ -48,8 +56,7 @@ where
 
 /// Makes `metrics` count, once for the process; later calls return the same handle.
 pub fn install_metrics() -> &'static PrometheusHandle {
-    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
-    HANDLE.get_or_init(|| {
+    METRICS.get_or_init(|| {
         let builder = PrometheusBuilder::new();
         // Refused only for an empty list of bounds.
         let builder = builder.set_buckets(&BUCKETS).unwrap_or_default();

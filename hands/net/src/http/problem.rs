@@ -116,17 +116,19 @@ pub async fn not_found() -> Problem {
     Problem::of_http(StatusCode::NOT_FOUND, "nothing lives at this address; see the documentation")
 }
 
-/// Turns a bare or plain text refusal (of a framework's making) into a problem and leaves every
-/// other response alone.
-pub(super) async fn dress(response: Response) -> Response {
+/// Whether a response is a bare or plain text refusal (of a framework's making).
+pub(super) fn is_plain_refusal(response: &Response) -> bool {
     let status = response.status();
     let plain = match response.headers().get(CONTENT_TYPE) {
         None => true,
         Some(kind) => kind.as_bytes().starts_with(b"text/plain"),
     };
-    if !plain || !(status.is_client_error() || status.is_server_error()) {
-        return response;
-    }
+    plain && (status.is_client_error() || status.is_server_error())
+}
+
+/// Turns such a refusal into a problem.
+pub(super) async fn dress(response: Response) -> Response {
+    let status = response.status();
     let (mut parts, body) = response.into_parts();
     let text = Limited::new(body, DETAIL_BYTES_MAX).collect().await;
     let text = text.map(|text| text.to_bytes()).unwrap_or_default();
@@ -189,7 +191,8 @@ mod tests {
         let body = bare.into_body().collect().await.unwrap().to_bytes();
         let problem: Problem = serde_json::from_slice(&body).unwrap();
         assert_eq!((problem.status, &problem.detail[..]), (400, "no such field"));
-        let good = dress("plain".into_response()).await;
-        assert_eq!(good.into_body().collect().await.unwrap().to_bytes(), "plain");
+        assert!(is_plain_refusal(&(StatusCode::BAD_REQUEST, "no such field").into_response()));
+        assert!(!is_plain_refusal(&"plain".into_response()));
+        assert!(!is_plain_refusal(&Problem::of_http(StatusCode::BAD_REQUEST, "no such field").into_response()));
     }
 }

@@ -1,5 +1,6 @@
 //! One connection, from the handshake to the last answer.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -8,11 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
 use hyper::Request;
-use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -20,9 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
-use super::Limits;
+use super::{Handler, Limits};
 
 /// How often a silent HTTP/2 connection is asked whether it is still there, and for how long it
 /// may take to answer.
@@ -34,8 +33,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const BUFFER_BYTES_MIN: usize = 8 << 10;
 
 /// What all connections share.
-pub(super) struct Attendant {
-    pub(super) router: Router,
+pub(super) struct Attendant<H> {
+    pub(super) handler: Arc<H>,
     pub(super) acceptor: Option<TlsAcceptor>,
     pub(super) http: auto::Builder<TokioExecutor>,
     pub(super) limits: Limits,
@@ -72,7 +71,7 @@ pub(super) async fn pause_after(error: &io::Error) {
     }
 }
 
-impl Attendant {
+impl<H: Handler> Attendant<H> {
     pub(super) async fn attend(&self, stream: TcpStream, from: SocketAddr) {
         // Answers are short and waited for; a system that refuses merely delays them.
         let _ = stream.set_nodelay(true);
@@ -94,12 +93,13 @@ impl Attendant {
         let service = service_fn(|mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(from));
             let working = Activity::begin(&activity);
-            let answer = self.router.clone().oneshot(request);
-            let activity = Arc::clone(&activity);
+            let empty = request.body().is_end_stream();
+            let request = request.map(|body| if empty { Body::empty() } else { Body::new(body) });
+            let answer = Arc::clone(&self.handler).handle(request);
             async move {
                 let answer = answer.await;
-                drop(working);
-                answer.map(|answer| answer.map(|body| Counted { body, activity, working: None }))
+                let activity = working.done();
+                Ok::<_, Infallible>(answer.map(|body| Counted { body, activity, working: None }))
             }
         });
         let conversation = self.http.serve_connection_with_upgrades(TokioIo::new(stream), service);
@@ -162,6 +162,13 @@ impl Activity {
 /// Something being worked on; also ends when its client goes away and it is dropped.
 #[derive(Debug)]
 struct Working(Arc<Activity>);
+
+impl Working {
+    /// It is done.
+    fn done(self) -> Arc<Activity> {
+        Arc::clone(&self.0)
+    }
+}
 
 impl Drop for Working {
     fn drop(&mut self) {

@@ -1,6 +1,7 @@
 //! What stands between a request and its handler.
 
 use std::any::Any;
+use std::fmt::Write;
 use std::hash::BuildHasher;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
@@ -14,20 +15,20 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, X_CONT
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use futures::FutureExt;
 use governor::clock::Clock;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
-use metrics::SharedString;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument;
 
-use crate::http::problem::{Problem, dress};
+use crate::http::problem::{Problem, dress, is_plain_refusal};
 use crate::seats::Seats;
 
-use super::{Limits, source};
+use super::counted::Counted;
+use super::{Handler, Limits, source};
 
 /// Marks a response (as an extension) that is handed on from elsewhere and must not be touched:
 /// a plain text refusal stays one, and no caching rule is added.
@@ -43,6 +44,8 @@ pub struct Route(pub Arc<str>);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest request id taken over from a sender.
 const REQUEST_ID_BYTES_MAX: usize = 64;
+/// The most bytes of an id of ours: those of its run, and a number.
+const OWN_ID_BYTES_MAX: usize = 17 + 20;
 /// Seconds after which a request turned away for want of a seat may be sent again.
 const RETRY_SECONDS: u64 = 1;
 /// Addresses whose rates are remembered before those long silent are forgotten.
@@ -70,8 +73,9 @@ pub(super) struct Guard {
     room: Arc<Semaphore>,
     rates: DefaultKeyedRateLimiter<IpAddr>,
     asked: AtomicU64,
+    counted: Counted,
     /// Makes our request ids differ from those of other runs.
-    run: u64,
+    run: String,
 }
 
 impl Guard {
@@ -84,13 +88,50 @@ impl Guard {
             room: Arc::new(Semaphore::new(limits.all_body_bytes.max(limits.body_bytes).min(Semaphore::MAX_PERMITS))),
             rates: RateLimiter::keyed(quota),
             asked: AtomicU64::new(0),
-            run: std::hash::RandomState::new().hash_one(std::process::id()),
+            counted: Counted::default(),
+            run: format!("{:016x}-", std::hash::RandomState::new().hash_one(std::process::id())),
         }
+    }
+
+    /// Lets a request through, and notes what became of it.
+    async fn around<F: Future<Output = Response>>(
+        &self,
+        request: Request,
+        matched: Option<Arc<str>>,
+        next: impl FnOnce(Request) -> F,
+    ) -> Response {
+        let begun = Instant::now();
+        let number = self.asked.fetch_add(1, Ordering::Relaxed);
+        self.tidy(number);
+        let id = self.id(request.headers(), number);
+        let span = tracing::info_span!(
+            "request", id = id.to_str().unwrap_or_default(), method = %request.method(), route = matched.as_deref()
+        );
+        let response = async {
+            let response = self.pass(request, next).await.unwrap_or_else(Problem::into_response);
+            let response = finish(response, id).await;
+            let (status, time) = (response.status(), begun.elapsed());
+            let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+            // What is handed on is somebody else's to log, and there may be a great deal of it.
+            if response.extensions().get::<Verbatim>().is_some() {
+                tracing::debug!(status = status.as_u16(), micros);
+            } else {
+                tracing::info!(status = status.as_u16(), micros);
+            }
+            let route = response.extensions().get::<Route>().map(|route| &route.0).or(matched.as_ref());
+            self.counted.count(route, status, time);
+            response
+        };
+        response.instrument(span).await
     }
 
     /// Everything that can be refused cheaply is, in order of cost; then the body is taken in and
     /// the handler asked.
-    async fn pass(&self, request: Request, next: Next) -> Result<Response, Problem> {
+    async fn pass<F: Future<Output = Response>>(
+        &self,
+        request: Request,
+        next: impl FnOnce(Request) -> F,
+    ) -> Result<Response, Problem> {
         let from = request.extensions().get::<ConnectInfo<SocketAddr>>();
         let from = source(from.map_or(IpAddr::from([0; 4]), |from| from.0.ip()));
         self.rates.check_key(&from).map_err(|not_until| {
@@ -104,8 +145,9 @@ impl Guard {
             let detail = "too much to do at the moment; send it again in a while";
             Problem::overload(StatusCode::SERVICE_UNAVAILABLE, RETRY_SECONDS, detail)
         })?;
-        let request = self.take_in(request).await?;
-        let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
+        let request = if request.body().is_end_stream() { request } else { Box::pin(self.take_in(request)).await? };
+        // Boxed: else all that is around it would be as large, and moved each time.
+        let handled = AssertUnwindSafe(Box::pin(next(request))).catch_unwind();
         match tokio::time::timeout(self.limits.request_time, handled).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(panic)) => Err(on_panic(panic)),
@@ -127,9 +169,6 @@ impl Guard {
     /// The request with its whole body, however slowly or in whatever portions it was sent.
     async fn take_in(&self, request: Request) -> Result<Request, Problem> {
         let (parts, body) = request.into_parts();
-        if body.is_end_stream() {
-            return Ok(Request::from_parts(parts, body));
-        }
         let body = tokio::time::timeout(self.limits.body_time, self.collect(body)).await.map_err(|_| {
             Problem::of_http(StatusCode::REQUEST_TIMEOUT, "the body took too long; send it again, faster")
         })??;
@@ -171,8 +210,13 @@ impl Guard {
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         match headers.get(REQUEST_ID) {
             Some(id) if (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.as_bytes().iter().all(plain) => id.clone(),
-            _ => HeaderValue::from_str(&format!("{:016x}-{number}", self.run))
-                .unwrap_or(HeaderValue::from_static("none")),
+            _ => {
+                let mut id = BytesMut::with_capacity(OWN_ID_BYTES_MAX);
+                id.put_slice(self.run.as_bytes());
+                // Into memory: it always works.
+                let _ = write!(id, "{number}");
+                HeaderValue::from_maybe_shared(id.freeze()).unwrap_or(HeaderValue::from_static("none"))
+            }
         }
     }
 
@@ -185,42 +229,37 @@ impl Guard {
     }
 }
 
-/// The middleware around every handler: see [`Guard::pass`].
+/// The middleware around every handler of a router: see [`Guard::pass`].
 pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    let begun = Instant::now();
-    let number = guard.asked.fetch_add(1, Ordering::Relaxed);
-    guard.tidy(number);
-    let id = guard.id(request.headers(), number);
     // The route and not the path: paths may name people, and there is no end of them.
     // A handler that has routes of its own records which.
     let matched: Option<Arc<str>> = request.extensions().get::<MatchedPath>().map(|route| route.as_str().into());
-    let span = tracing::info_span!(
-        "request", id = id.to_str().unwrap_or_default(), method = %request.method(), route = matched.as_deref()
-    );
-    let response = async {
-        let response = guard.pass(request, next).await.unwrap_or_else(Problem::into_response);
-        let response = finish(response, id).await;
-        let (status, time) = (response.status().as_u16(), begun.elapsed());
-        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        // What is handed on is somebody else's to log, and there may be a great deal of it.
-        if response.extensions().get::<Verbatim>().is_some() {
-            tracing::debug!(status, micros);
-        } else {
-            tracing::info!(status, micros);
-        }
-        let route = response.extensions().get::<Route>().map(|route| Arc::clone(&route.0)).or(matched);
-        let route = route.map_or(SharedString::const_str("none"), SharedString::from);
-        let labels = [("route", route), ("status", status.to_string().into())];
-        metrics::counter!("farthing_http_requests_total", &labels).increment(1);
-        metrics::histogram!("farthing_http_request_seconds", &labels[..1]).record(time);
-        response
-    };
-    response.instrument(span).await
+    guard.around(request, matched, |request| next.run(request)).await
+}
+
+/// A handler, and what stands between it and requests.
+pub(super) struct Guarded<H> {
+    guard: Guard,
+    handler: Arc<H>,
+}
+
+impl<H> Guarded<H> {
+    pub(super) fn new(guard: Guard, handler: H) -> Self {
+        Self { guard, handler: Arc::new(handler) }
+    }
+}
+
+impl<H: Handler> Handler for Guarded<H> {
+    async fn handle(self: Arc<Self>, request: Request) -> Response {
+        self.guard.around(request, None, |request| Arc::clone(&self.handler).handle(request)).await
+    }
 }
 
 async fn finish(mut response: Response, id: HeaderValue) -> Response {
     if response.extensions().get::<Verbatim>().is_none() {
-        response = dress(response).await;
+        if is_plain_refusal(&response) {
+            response = Box::pin(dress(response)).await;
+        }
         response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         let headers = response.headers_mut().entry(X_CONTENT_TYPE_OPTIONS);
         headers.or_insert(HeaderValue::from_static("nosniff"));

@@ -4,8 +4,10 @@
 //! are taken in whole before their handler sees them, so a handler never waits for a slow sender.
 
 mod connection;
+mod counted;
 mod error;
 mod guard;
+mod handler;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -26,7 +28,9 @@ use super::endpoint::Endpoint;
 use super::tls::{self, Fingerprint, Identity};
 
 pub use error::BindError;
+use guard::{Guard, Guarded};
 pub use guard::{Route, Verbatim};
+pub use handler::Handler;
 
 /// How to start a server.
 #[derive(Debug, Clone)]
@@ -183,10 +187,22 @@ impl Server {
     /// Serves until `stop` is done, then takes no more connections, lets running requests finish
     /// for at most [`Limits::drain_time`] and breaks off the rest.
     pub async fn serve(self, router: Router, stop: impl Future<Output = ()> + Send) {
+        // Inside the router, where the route of a request is known.
+        let guard = Arc::new(Guard::new(self.limits));
+        self.attend(router.layer(from_fn_with_state(guard, guard::guard)), stop).await;
+    }
+
+    /// The same with a handler of one's own in place of a router: cheaper for each request. It names
+    /// what answered by [`Route`].
+    pub async fn serve_with(self, handler: impl Handler, stop: impl Future<Output = ()> + Send) {
+        let guard = Guard::new(self.limits);
+        self.attend(Guarded::new(guard, handler), stop).await;
+    }
+
+    async fn attend(self, handler: impl Handler, stop: impl Future<Output = ()> + Send) {
         let Self { listener, identity, limits, .. } = self;
-        let guard = Arc::new(guard::Guard::new(limits));
         let attendant = Arc::new(connection::Attendant {
-            router: router.layer(from_fn_with_state(guard, guard::guard)),
+            handler: Arc::new(handler),
             acceptor: identity.map(|identity| TlsAcceptor::from(identity.config)),
             http: connection::http(&limits),
             limits,
