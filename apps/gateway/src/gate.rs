@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, Request};
 use axum::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{Response, StatusCode, Uri};
@@ -22,6 +22,7 @@ use farthing_driver::{Clock, NoReply};
 use farthing_net::http::problem::Problem;
 use farthing_net::http::server::{Route, source};
 use http_body_util::BodyExt;
+use hyper::body::Body as _;
 
 use crate::book::{Book, Denied, Payment, Purpose, Taken};
 use crate::clearing::Closing;
@@ -85,7 +86,7 @@ enum Admitted {
 type Answer = Response<Body>;
 
 /// Serves whatever is not the gateway's own.
-pub(crate) async fn serve(State(gate): State<Arc<Gate>>, request: Request) -> Answer {
+pub(crate) async fn serve(gate: &Arc<Gate>, request: Request) -> Answer {
     let from_browser = cors::asked(request.headers());
     let mut answer = gate.admit(request).await;
     if from_browser {
@@ -98,7 +99,11 @@ impl Gate {
     async fn admit(self: &Arc<Self>, request: Request) -> Answer {
         let (parts, body) = request.into_parts();
         // The server has taken it in whole.
-        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let body = if body.is_end_stream() {
+            Bytes::new()
+        } else {
+            Box::pin(body.collect()).await.map(|body| body.to_bytes()).unwrap_or_default()
+        };
         let path = match plain(parts.uri.path()) {
             Ok(path) => path,
             Err(why) => return Problem::of_http(StatusCode::BAD_REQUEST, why.to_string()).into_response(),
@@ -136,12 +141,12 @@ impl Gate {
             parts.extensions.insert(PaymentAuthorisation);
         }
         let Some(price) = route.price else {
-            return Ok(self.proxy.pass(parts, body).await);
+            return Ok(Box::pin(self.proxy.pass(parts, body)).await);
         };
         let request = request_digest(parts.method.as_str(), target(&parts.uri), &body);
         let asked = Asked { price, request, parts: &parts, visit, free_tier: route.free_tier };
         match self.admitted(&asked).await {
-            Ok(Admitted::Free) => Ok(self.proxy.pass(parts, body).await),
+            Ok(Admitted::Free) => Ok(Box::pin(self.proxy.pass(parts, body)).await),
             Ok(Admitted::Paid(payment, credential)) => {
                 Ok(self.serve_paid(*payment, price, visit, (request, credential), parts, body).await)
             }
@@ -176,7 +181,7 @@ impl Gate {
     }
 
     /// To the end: a client that goes away changes nothing, and finds its answer later.
-    async fn serve_paid(
+    fn serve_paid(
         self: &Arc<Self>,
         payment: Payment,
         price: Price,
@@ -184,7 +189,7 @@ impl Gate {
         (request, credential): ([u8; 32], Credential),
         parts: Parts,
         body: Bytes,
-    ) -> Answer {
+    ) -> ToTheEnd<Answer> {
         let gate = Arc::clone(self);
         ToTheEnd::new(async move {
             let quote = match &credential.form {
@@ -201,7 +206,6 @@ impl Gate {
             }
             answer
         })
-        .await
     }
 
     /// What a request costs, for a while.

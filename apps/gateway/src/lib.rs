@@ -14,6 +14,7 @@ mod catalogue;
 pub mod clearing;
 mod cors;
 mod counter;
+mod entrance;
 mod gate;
 mod guests;
 mod listing;

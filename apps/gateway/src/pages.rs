@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Request, State};
-use axum::http::header::{CONTENT_TYPE, HOST};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use axum::extract::{MatchedPath, Path, Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, Response, StatusCode};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -23,7 +23,7 @@ use farthing_dialects::quote::request_digest;
 use farthing_dialects::service::{AskSession, BringTip, CloseSession, SessionView};
 use farthing_dialects::{credential, names::CBOR};
 use farthing_driver::NoReply;
-use farthing_net::http::problem::Problem;
+use farthing_net::http::server::Route;
 
 use crate::book::{Book, Denied, Payment as Paid, Purpose, Taken};
 use crate::gate::{self, Gate, unavailable};
@@ -33,18 +33,15 @@ use crate::{catalogue, cors, refuse};
 
 type Answer = Response<Body>;
 
-/// The most bytes of a request's path and headers together.
-pub(crate) const HEAD_BYTES_MAX: usize = 16 << 10;
-/// The most headers of a request.
-pub(crate) const HEADERS_MAX: usize = 64;
+const OPENAPI_PATH: &str = "/openapi.json";
 
-/// The router of the whole gateway.
+/// The router of the gateway's own pages.
 pub(crate) fn router(gate: Arc<Gate>) -> Router {
     let healthy = Arc::clone(&gate);
     let own = Router::new()
         .route(names::OFFER_PATH, get(offer))
         .route(names::CATALOGUE_PATH, get(catalogue::catalogue))
-        .route("/openapi.json", get(catalogue::openapi))
+        .route(OPENAPI_PATH, get(catalogue::openapi))
         .route(names::INITIATE_PATH, post(initiate))
         .route(names::OPEN_PATH, post(open))
         .route(names::CLOSE_PATH, post(close))
@@ -56,44 +53,24 @@ pub(crate) fn router(gate: Arc<Gate>) -> Router {
         .layer(axum::middleware::map_response(async |mut answer: Answer| {
             cors::expose(answer.headers_mut());
             answer
-        }));
-    let entrance = axum::middleware::from_fn(entrance);
-    own.fallback(gate::serve).layer(entrance).with_state(gate)
+        }))
+        .layer(axum::middleware::from_fn(named));
+    let elsewhere = async |State(gate): State<Arc<Gate>>, request: Request| gate::serve(&gate, request).await;
+    own.fallback(elsewhere).with_state(gate)
 }
 
-/// What every request meets first, whoever answers it: limits, a name for the host, and browsers that
-/// ask beforehand.
-async fn entrance(mut request: Request, next: Next) -> Answer {
-    if let Some(refused) = too_large(&request) {
-        return refused;
-    }
-    name_host(&mut request);
-    match cors::preflight(&request) {
-        Some(answer) => answer,
-        None => next.run(request).await,
-    }
+/// Whether the gateway's own pages are at that path, rather than something for sale.
+pub(crate) fn are_at(path: &str) -> bool {
+    path == OPENAPI_PATH || path.strip_prefix(names::WELL_KNOWN).is_some_and(|below| below.starts_with('/'))
 }
 
-/// In HTTP/2 the host is in `:authority`, and in HTTP/1.1 it may be in the target: that counts, and
-/// what `Host` says beside it does not (RFC 9112, section 3.2.2; RFC 9113, section 8.3.1).
-fn name_host(request: &mut Request) {
-    let named = request.uri().authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
-    if let Some(host) = named {
-        request.headers_mut().insert(HOST, host);
+/// Tells the counters which of the pages answered.
+async fn named(matched: Option<MatchedPath>, request: Request, next: Next) -> Answer {
+    let mut answer = next.run(request).await;
+    if let Some(matched) = matched {
+        answer.extensions_mut().insert(Route(matched.as_str().into()));
     }
-}
-
-/// Refuses a head that is too large in words. The server takes in one of twice the size, and cuts off
-/// without a word whatever is larger still.
-fn too_large(request: &Request) -> Option<Answer> {
-    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
-    let bytes = fields.sum::<usize>() + gate::target(request.uri()).len();
-    (bytes > HEAD_BYTES_MAX || request.headers().len() > HEADERS_MAX).then(|| {
-        let detail = format!(
-            "path and headers may have {HEAD_BYTES_MAX} bytes and {HEADERS_MAX} headers: send less; nothing was taken"
-        );
-        Problem::of_http(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail).into_response()
-    })
+    answer
 }
 
 fn health(gate: &Gate) -> StatusCode {

@@ -26,10 +26,10 @@ use crate::acquirer::Acquirer;
 use crate::book::{Book, Room};
 use crate::clearing::{ClearError, ClearWhen, Cleared, Clearer, Closing};
 use crate::counter::Counter;
+use crate::entrance::{self, Entrance};
 use crate::gate::Gate;
 use crate::guests::Guests;
 use crate::listing::{Announcer, Listed};
-use crate::pages;
 use crate::prices::{self, PriceError, Prices, Tariff};
 use crate::proxy::{BadBehind, Behind, Carriers, Proxy, Source, StreamLimits, Streams};
 use crate::report::tables;
@@ -198,8 +198,8 @@ pub fn limits() -> Limits {
         body_bytes: BODY_BYTES_MAX,
         all_body_bytes: ALL_BODY_BYTES_MAX,
         // The gateway itself refuses half of that, in words.
-        header_bytes: 2 * pages::HEAD_BYTES_MAX as u32,
-        headers: 2 * pages::HEADERS_MAX,
+        header_bytes: 2 * entrance::HEAD_BYTES_MAX as u32,
+        headers: 2 * entrance::HEADERS_MAX,
         ..Limits::default()
     }
 }
@@ -457,7 +457,7 @@ impl Gateway {
         });
         let gone = CancellationToken::new();
         let announcing = self.announcer.map(|announcer| tokio::spawn(announcer.run(gone.clone().cancelled_owned())));
-        self.server.serve(pages::router(Arc::clone(&self.gate)), stop).await;
+        self.server.serve_with(Entrance::new(Arc::clone(&self.gate)), stop).await;
         self.gate.proxy.carriers.stop().await;
         gone.cancel();
         if let Some(announcing) = announcing {
@@ -540,6 +540,7 @@ impl Control {
             if let Err(why) = self.gate.counter.tidy().await {
                 tracing::warn!(%why, "purchases in progress cannot be looked at");
             }
+            self.gate.proxy.tidy();
             let (sessions, streams) = self.load();
             metrics::gauge!("farthing_gateway_sessions_in_memory").set(sessions as f64);
             metrics::gauge!("farthing_gateway_streams").set(streams as f64);

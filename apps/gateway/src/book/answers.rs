@@ -9,10 +9,23 @@ use farthing_coupon::micro::{Ack, LogEntry, SessionName};
 
 /// The longest body kept for repeats, and the longest that is held back for its receipt.
 pub const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// What most answers need.
-const ANSWER_BYTES_LIKELY: usize = 512;
+/// Bytes of the length of a name or a value.
+const LENGTH: usize = 4;
 /// What an answer counts for beside its head and body: its places in the tables.
 const OVERHEAD: usize = 512;
+
+/// An answer as it is being given.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers, without the receipt.
+    pub headers: &'a HeaderMap,
+    /// Its body, if it is short enough to keep.
+    pub body: Option<&'a [u8]>,
+    /// The receipts: one for each payment.
+    pub acks: &'a [Ack],
+}
 
 /// An answer that was given.
 #[derive(Debug)]
@@ -40,21 +53,23 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn new(stored: &Stored) -> Self {
-        let mut bytes = Vec::with_capacity(ANSWER_BYTES_LIKELY);
-        for (name, value) in &stored.headers {
+    pub(super) fn new(given: &Given<'_>) -> Self {
+        let body = given.body.unwrap_or_default();
+        let field = |(name, value): (&HeaderName, &HeaderValue)| 2 * LENGTH + name.as_str().len() + value.len();
+        let mut bytes = Vec::with_capacity(given.headers.iter().map(field).sum::<usize>() + body.len());
+        for (name, value) in given.headers {
             for part in [name.as_str().as_bytes(), value.as_bytes()] {
                 bytes.extend_from_slice(&(part.len() as u32).to_be_bytes());
                 bytes.extend_from_slice(part);
             }
         }
-        bytes.extend_from_slice(stored.body.as_deref().unwrap_or_default());
+        bytes.extend_from_slice(body);
         Self {
-            status: stored.status,
+            status: given.status,
             bytes: bytes.into(),
-            headers: stored.headers.len(),
-            has_body: stored.body.is_some(),
-            acks: stored.acks.as_slice().into(),
+            headers: given.headers.len(),
+            has_body: given.body.is_some(),
+            acks: given.acks.into(),
         }
     }
 
@@ -65,7 +80,7 @@ impl Kept {
     fn stored(&self) -> Stored {
         let mut rest = &*self.bytes;
         let mut part = || {
-            let (length, after) = rest.split_first_chunk::<4>()?;
+            let (length, after) = rest.split_first_chunk::<LENGTH>()?;
             let part;
             (part, rest) = after.split_at_checked(u32::from_be_bytes(*length) as usize)?;
             Some(part)
@@ -176,13 +191,12 @@ mod tests {
         };
         let buffer = Bytes::from(vec![7; 1 << 16]);
         for body in [None, Some(Bytes::new()), Some(buffer.slice(10..20))] {
-            let stored = Stored { status: StatusCode::CREATED, headers: headers.clone(), body, acks: vec![ack; 2] };
-            let kept = Kept::new(&stored);
+            let (status, acks) = (StatusCode::CREATED, [ack; 2]);
+            let kept = Kept::new(&Given { status, headers: &headers, body: body.as_deref(), acks: &acks });
             let again = kept.stored();
-            assert_eq!((again.status, &again.headers), (stored.status, &stored.headers));
-            assert_eq!((&again.body, &again.acks), (&stored.body, &stored.acks));
+            assert_eq!((again.status, &again.headers), (status, &headers));
+            assert_eq!((again.body, &again.acks[..]), (body, &acks[..]));
             assert!(kept.weight() < 2 * OVERHEAD);
-            drop(stored);
         }
         assert!(buffer.is_unique());
     }

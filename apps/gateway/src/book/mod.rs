@@ -24,7 +24,7 @@ use farthing_driver::{Clock, DriverHandle, NoReply};
 use farthing_role::{Context, Halt};
 
 use answers::Kept;
-pub use answers::{ANSWER_BYTES_MAX, Stored};
+pub use answers::{ANSWER_BYTES_MAX, Given, Stored};
 use journal::Journal;
 pub use journal::NotDurable;
 use log::{Batch, Written};
@@ -165,7 +165,8 @@ impl Book {
             Err(Denied::Absent) => {}
             done => return Ok(done),
         }
-        if !self.load(coupon.session).await? {
+        // Seldom: whoever's session is here does not carry the room it takes.
+        if !Box::pin(self.load(coupon.session)).await? {
             return Ok(Err(Denied::Unknown));
         }
         Ok(self.try_take(coupon, purpose, &units))
@@ -201,8 +202,8 @@ impl Book {
     }
 
     /// Keeps the answer to a payment for repeats.
-    pub fn answered(&self, session: SessionName, index: u32, stored: Arc<Stored>) {
-        let kept = Kept::new(&stored);
+    pub fn answered(&self, session: SessionName, index: u32, given: &Given<'_>) {
+        let kept = Kept::new(given);
         self.shard(session).answers.end(session, index, kept, self.room.answer_bytes / SHARDS);
     }
 

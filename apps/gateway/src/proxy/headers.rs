@@ -1,55 +1,56 @@
 //! Which headers pass, and which end here.
 
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE, VARY,
 };
-use axum::http::uri::Authority;
 use farthing_dialects::names;
 
-/// Those that are about one connection only (RFC 9110, section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 7] =
-    [CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
-/// The rest of those, which have no constant.
-const OLD_HOP_BY_HOP: [&str; 2] = ["keep-alive", "proxy-connection"];
-/// Payments: none of the service's business, and receipts are none of its making.
-const OURS: [&str; 8] = [
-    names::ACCEPT_PAYMENT,
-    names::PAYMENT_RECEIPT,
-    names::PAYMENT_REQUIRED,
-    names::PAYMENT_SIGNATURE,
-    names::PAYMENT_RESPONSE,
-    names::X_PAYMENT,
-    names::X_PAYMENT_RESPONSE,
-    names::STREAM,
-];
+/// The host as the client named it.
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// Takes out what must not be passed on, either way.
+/// Whether a header must not be passed on, either way: those about one connection only (RFC 9110,
+/// section 7.6.1), and payments, which are none of the service's business as receipts are none of its
+/// making.
+fn ends_here(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | names::ACCEPT_PAYMENT
+            | names::PAYMENT_RECEIPT
+            | names::PAYMENT_REQUIRED
+            | names::PAYMENT_SIGNATURE
+            | names::PAYMENT_RESPONSE
+            | names::X_PAYMENT
+            | names::X_PAYMENT_RESPONSE
+            | names::STREAM
+            | names::REPEATED
+    )
+}
+
+/// Takes out what must not be passed on, either way, and what `Connection` names.
 pub(super) fn strip(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    named.iter().chain(&HOP_BY_HOP).for_each(|name| drop(headers.remove(name)));
-    OLD_HOP_BY_HOP.iter().chain(&OURS).for_each(|name| drop(headers.remove(*name)));
-    headers.remove(names::REPEATED);
+    let named = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let named = named.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok());
+    let out: Vec<HeaderName> = named.chain(headers.keys().filter(|name| ends_here(name)).cloned()).collect();
+    out.iter().for_each(|name| drop(headers.remove(name)));
 }
 
 /// The headers of a request as the service gets them.
-pub(super) fn to_upstream(headers: &mut HeaderMap, upstream: &Authority, is_payment: bool) {
+pub(super) fn to_upstream(headers: &mut HeaderMap, upstream: &HeaderValue, is_payment: bool) {
     strip(headers);
     if is_payment {
         headers.remove(AUTHORIZATION);
     }
-    let host = headers.remove(HOST);
-    if let Some(host) = host {
-        headers.insert("x-forwarded-host", host);
-    }
-    if let Ok(host) = HeaderValue::from_str(upstream.as_str()) {
-        headers.insert(HOST, host);
+    if let Some(host) = headers.insert(HOST, upstream.clone()) {
+        headers.insert(FORWARDED_HOST, host);
     }
 }
 

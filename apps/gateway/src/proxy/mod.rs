@@ -2,6 +2,7 @@
 
 mod behind;
 mod headers;
+mod line;
 mod meter;
 mod settle;
 mod stream;
@@ -9,11 +10,13 @@ mod topup;
 mod upgrade;
 mod upstream;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::request::Parts;
+use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use bytes::Bytes;
 use farthing_core::amount::Amount;
@@ -24,11 +27,12 @@ use farthing_dialects::problem::{self, PaymentProblem};
 use farthing_dialects::quote::{Quote, ResponseDigest, UnitKind};
 use farthing_dialects::{names, receipt, x402};
 use farthing_net::http::server::Verbatim;
+use futures::FutureExt;
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use hyper::upgrade::OnUpgrade;
 
-use crate::book::{ANSWER_BYTES_MAX, Book, Payment, Stored};
+use crate::book::{ANSWER_BYTES_MAX, Book, Given, Payment, Stored};
 use crate::local::{self, Fixed};
 use crate::refuse;
 
@@ -78,6 +82,13 @@ impl Paid {
 type Answer = Response<Body>;
 
 impl Proxy {
+    /// Closes connections to the service that nothing goes over.
+    pub(crate) fn tidy(&self) {
+        if let Source::Service(upstream) = &self.source {
+            upstream.tidy();
+        }
+    }
+
     /// Passes a request on for nothing.
     pub(crate) async fn pass(&self, mut parts: Parts, body: Bytes) -> Answer {
         let upgrade = upgrade::take(&mut parts);
@@ -103,12 +114,12 @@ impl Proxy {
         let is_head = parts.method == axum::http::Method::HEAD;
         let answer = match self.ask(parts, body, upgrade.is_some()).await {
             Ok(answer) => answer,
-            Err(why) => return self.give_back(&paid, failed(&why)).await,
+            Err(why) => return Box::pin(self.give_back(&paid, failed(&why))).await,
         };
         let (mut head, upstream) = answer.into_parts();
         if let (StatusCode::SWITCHING_PROTOCOLS, Some(ours)) = (head.status, upgrade) {
             let theirs = head.extensions.remove::<OnUpgrade>();
-            return self.switch(paid, Agreed { head: head.headers, ours, theirs }).await;
+            return Box::pin(self.switch(paid, Agreed { head: head.headers, ours, theirs })).await;
         }
         headers::strip(&mut head.headers);
         headers::private(&mut head.headers);
@@ -124,7 +135,7 @@ impl Proxy {
             {
                 self.whole(paid, head.status, head.headers, upstream).await
             }
-            _ => self.stream(paid, head.status, head.headers, upstream).await,
+            _ => Box::pin(self.stream(paid, head.status, head.headers, upstream)).await,
         }
     }
 
@@ -135,32 +146,37 @@ impl Proxy {
         let upstream = match &self.source {
             Source::Service(upstream) => upstream,
             Source::Folder(folder) => {
-                return folder.answer(parts).await.map_err(|why| UpstreamError::Failed(why.to_string()));
+                return Box::pin(folder.answer(parts)).await.map_err(|why| UpstreamError::Failed(why.to_string()));
             }
             Source::Nothing => return Ok(local::not_here("nothing answers here")),
         };
         let is_payment = parts.extensions.get::<PaymentAuthorisation>().is_some();
-        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let target = parts.uri.into_parts().path_and_query.unwrap_or(PathAndQuery::from_static("/"));
         let mut headers = parts.headers;
-        let protocol = headers.get(axum::http::header::UPGRADE).cloned();
-        headers::to_upstream(&mut headers, upstream.authority(), is_payment);
-        if let Some(protocol) = protocol.filter(|_| upgrades) {
+        let protocol = if upgrades { headers.get(axum::http::header::UPGRADE).cloned() } else { None };
+        headers::to_upstream(&mut headers, upstream.host(), is_payment);
+        if let Some(protocol) = protocol {
             headers.insert(axum::http::header::CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(axum::http::header::UPGRADE, protocol);
         }
-        Ok(upstream.ask(parts.method, path, headers, body, upgrades).await?.map(Body::new))
+        upstream.ask(parts.method, target, headers, body, upgrades).await
     }
 
     /// An answer short enough to be held until it is whole, so that its receipt goes in front.
     async fn whole(&self, paid: Paid, status: StatusCode, mut headers: HeaderMap, upstream: Body) -> Answer {
-        let collected = tokio::time::timeout(self.patience, upstream.collect()).await;
+        // Mostly it is there by now, and no clock is needed.
+        let mut collecting = pin!(upstream.collect());
+        let collected = match (&mut collecting).now_or_never() {
+            Some(done) => Ok(done),
+            None => tokio::time::timeout(self.patience, collecting).await,
+        };
         let body = match collected {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(why)) => {
                 let why = UpstreamError::Failed(upstream::deepest(&why));
-                return self.give_back(&paid, failed(&why)).await;
+                return Box::pin(self.give_back(&paid, failed(&why))).await;
             }
-            Err(_) => return self.give_back(&paid, failed(&UpstreamError::Slow)).await,
+            Err(_) => return Box::pin(self.give_back(&paid, failed(&UpstreamError::Slow))).await,
         };
         let mut digest = ResponseDigest::new(status.as_u16());
         digest.update(&body);
@@ -176,8 +192,7 @@ impl Proxy {
         {
             return refuse::response(&not_durable());
         }
-        let stored = Stored { status, headers: headers.clone(), body: Some(body.clone()), acks: acks.clone() };
-        self.book.answered(session, entry.index, Arc::new(stored));
+        self.book.answered(session, entry.index, &Given { status, headers: &headers, body: Some(&body), acks: &acks });
         if let Some(ack) = acks.first() {
             receipted(&mut headers, &paid, ack);
         }
@@ -187,7 +202,7 @@ impl Proxy {
     /// An answer that is passed on as it comes.
     async fn stream(&self, paid: Paid, status: StatusCode, mut headers: HeaderMap, upstream: Body) -> Answer {
         let Some(settlement) = self.begin(&paid, status, &headers) else {
-            return self.give_back(&paid, busy()).await;
+            return Box::pin(self.give_back(&paid, busy())).await;
         };
         let whole_or_free = paid.quote.kind == UnitKind::Request;
         name_stream(&mut headers, &settlement.name);
@@ -228,9 +243,8 @@ impl Proxy {
         let problem = acks.first().map_or(problem.clone(), |ack| problem.acknowledging(ack));
         let answer = refuse::response(&problem);
         let body = serde_json::to_vec(&problem).unwrap_or_default();
-        let stored =
-            Stored { status: answer.status(), headers: answer.headers().clone(), body: Some(body.into()), acks };
-        self.book.answered(session, entry.index, Arc::new(stored));
+        let given = Given { status: answer.status(), headers: answer.headers(), body: Some(&body), acks: &acks };
+        self.book.answered(session, entry.index, &given);
         answer
     }
 }

@@ -10,7 +10,7 @@ use farthing_coupon::micro::Ack;
 use farthing_dialects::quote::ResponseDigest;
 
 use super::meter::{Ended, Meter};
-use crate::book::{Book, Stored, lock};
+use crate::book::{Book, Given, lock};
 
 /// Receipts of streamed answers kept for those who ask.
 const RECEIPTS_MAX: usize = 65_536;
@@ -131,12 +131,10 @@ impl Settlement {
         let Ended { done, rest } = self.meter.end(free || self.failed);
         let (last, batch) = self.book.settle(self.meter.session, &rest, self.digest.finish());
         let acks: Vec<Ack> = done.iter().map(|(_, ack)| *ack).chain(last).collect();
-        let stored =
-            Stored { status: self.status, headers: std::mem::take(&mut self.headers), body: None, acks: acks.clone() };
-        let stored = Arc::new(stored);
+        let given = Given { status: self.status, headers: &self.headers, body: None, acks: &acks };
         let paid = done.iter().map(|(paid, _)| paid).chain(rest.iter().map(|(paid, _)| paid));
         for paid in paid {
-            self.book.answered(self.meter.session, paid.index, Arc::clone(&stored));
+            self.book.answered(self.meter.session, paid.index, &given);
         }
         self.streams.end(&self.name, acks.clone(), why.map(ToString::to_string));
         (acks, batch)

@@ -3,28 +3,19 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::uri::{Authority, Scheme};
-use axum::http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use axum::http::uri::{PathAndQuery, Scheme};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use bytes::Bytes;
 use farthing_net::http::client::{ClientError, Trust, tls};
 use farthing_net::http::endpoint::read_pin;
-use hyper::body::Incoming;
+use http_body_util::Full;
 use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-/// Connections kept ready between requests.
-const IDLE_MAX: usize = 512;
-/// For how long.
-const IDLE_TIME: Duration = Duration::from_secs(30);
+use super::line::{Lines, Unsent};
+
 /// Until a connection stands.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
-
-/// Bytes of the head of an answer, and of what is read from the service at once.
-const HEAD_BYTES_MAX: usize = 128 << 10;
-/// Headers of an answer.
-const HEADERS_MAX: usize = 128;
 
 /// Why the service gave no answer. It was not paid for.
 #[derive(Debug, thiserror::Error)]
@@ -51,12 +42,12 @@ pub enum BadUpstream {
 }
 
 /// A service, by its address.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Upstream {
-    scheme: Scheme,
-    authority: Authority,
+    /// What `Host` says.
+    host: HeaderValue,
     prefix: String,
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    lines: Lines,
     patience: Duration,
 }
 
@@ -68,72 +59,91 @@ impl Upstream {
     /// # Errors
     /// [`BadUpstream`].
     pub fn new(address: &str, patience: Duration) -> Result<Self, BadUpstream> {
-        let (scheme, uri, trust) = read(address).ok_or(BadUpstream::NotAnAddress)?;
-        let authority = uri.authority().ok_or(BadUpstream::NotAnAddress)?.clone();
+        let (uri, trust) = read(address).ok_or(BadUpstream::NotAnAddress)?;
+        let host = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+        let host = host.ok_or(BadUpstream::NotAnAddress)?;
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_TIME));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE_TIME)
-            .pool_max_idle_per_host(IDLE_MAX)
-            .pool_timer(TokioTimer::new())
-            .http1_max_buf_size(HEAD_BYTES_MAX)
-            .http1_max_headers(HEADERS_MAX)
-            .http2_max_header_list_size(HEAD_BYTES_MAX as u32)
-            .build(HttpsConnector::from((connector, tls(trust)?)));
         let prefix = uri.path().trim_end_matches('/').to_owned();
-        Ok(Self { scheme, authority, prefix, client, patience })
+        let lines = Lines::to(uri, HttpsConnector::from((connector, tls(trust)?)));
+        Ok(Self { host, prefix, lines, patience })
     }
 
-    pub(super) const fn authority(&self) -> &Authority {
-        &self.authority
+    pub(super) const fn host(&self) -> &HeaderValue {
+        &self.host
+    }
+
+    /// Closes connections that were not used lately.
+    pub(super) fn tidy(&self) {
+        self.lines.tidy();
     }
 
     /// Passes a request on, and waits for the head of the answer.
     pub(super) async fn ask(
         &self,
         method: Method,
-        path_and_query: &str,
+        target: PathAndQuery,
         headers: HeaderMap,
         body: Bytes,
         upgrades: bool,
-    ) -> Result<Response<Incoming>, UpstreamError> {
-        let failed = |why: &dyn std::error::Error| UpstreamError::Failed(deepest(why));
-        let uri = Uri::builder()
-            .scheme(self.scheme.clone())
-            .authority(self.authority.clone())
-            .path_and_query(format!("{}{path_and_query}", self.prefix))
-            .build()
-            .map_err(|why| failed(&why))?;
-        let mut request = Request::new(Body::from(body));
+    ) -> Result<Response<Body>, UpstreamError> {
+        let target = match &self.prefix[..] {
+            "" => target,
+            prefix => PathAndQuery::try_from(format!("{prefix}{target}")).map_err(|why| failed(&why))?,
+        };
+        let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
-        *request.uri_mut() = uri;
+        *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = headers;
-        let answer = tokio::time::timeout(self.patience, self.client.request(request)).await;
-        let answer = answer.map_err(|_| UpstreamError::Slow)?.map_err(|why| failed(&why))?;
+        let asked = tokio::time::timeout(self.patience, self.send(request, upgrades));
+        let answer = asked.await.map_err(|_| UpstreamError::Slow)??;
         let switches = upgrades && answer.status() == StatusCode::SWITCHING_PROTOCOLS;
         if answer.status().is_informational() && !switches {
             return Err(UpstreamError::Failed(format!("it answered {} unasked", answer.status())));
         }
         Ok(answer)
     }
+
+    async fn send(&self, mut request: Request<Full<Bytes>>, upgrades: bool) -> Result<Response<Body>, UpstreamError> {
+        while !upgrades && let Some(line) = self.lines.idle() {
+            match self.lines.exchange(line, request).await {
+                Ok(answer) => return Ok(answer),
+                // Closed in the meantime, before anything was sent: the next one, or a new one.
+                Err(Unsent { request: Some(unsent), .. }) => request = unsent,
+                Err(Unsent { why, .. }) => return Err(failed(&why)),
+            }
+        }
+        // Seldom: whoever finds a connection does not carry the room it takes.
+        Box::pin(self.send_anew(request, upgrades)).await
+    }
+
+    async fn send_anew(&self, request: Request<Full<Bytes>>, upgrades: bool) -> Result<Response<Body>, UpstreamError> {
+        let line = self.lines.open().await.map_err(|why| failed(&*why))?;
+        let answer = if upgrades { line.upgrade(request).await } else { self.lines.exchange(line, request).await };
+        answer.map_err(|unsent| failed(&unsent.why))
+    }
+}
+
+fn failed(why: &dyn std::error::Error) -> UpstreamError {
+    UpstreamError::Failed(deepest(why))
 }
 
 /// Takes an address apart. What follows `#` is not part of an URI as our parser knows it.
-fn read(address: &str) -> Option<(Scheme, Uri, Trust)> {
+fn read(address: &str) -> Option<(Uri, Trust)> {
     let (address, fragment) = address.split_once('#').map_or((address, None), |(uri, pin)| (uri, Some(pin)));
     let uri: Uri = address.parse().ok()?;
     let pin = fragment.map(read_pin).transpose().ok()?;
-    let scheme = uri.scheme()?.clone();
+    let scheme = uri.scheme()?;
     let trust = match pin {
-        None if scheme == Scheme::HTTP => Trust::Nobody,
-        None if scheme == Scheme::HTTPS => Trust::System,
-        Some(pin) if scheme == Scheme::HTTPS => Trust::Only(pin),
+        None if *scheme == Scheme::HTTP => Trust::Nobody,
+        None if *scheme == Scheme::HTTPS => Trust::System,
+        Some(pin) if *scheme == Scheme::HTTPS => Trust::Only(pin),
         _ => return None,
     };
     let bare = uri.query().is_none() && !uri.authority()?.as_str().contains('@');
-    bare.then_some((scheme, uri, trust))
+    bare.then_some((uri, trust))
 }
 
 /// What was really wrong, under what it led to.
