@@ -9,6 +9,7 @@ use farthing_core::seed::Secret;
 use farthing_core::time::{SKEW, Span};
 use farthing_ledger::Ledger;
 use farthing_role::REQUEST_HORIZON;
+use farthing_store::Overlay;
 
 use crate::bank::{CASES_PER_DAY, Clearing, Terms};
 use crate::compare::Next;
@@ -17,7 +18,7 @@ use crate::keys::MasterKey;
 use crate::messages::{Acknowledged, Asking, TransferAnswer, TransferRequest, TransferResult};
 use crate::payee::acknowledge;
 use crate::payer::{Answered, Transfer};
-use crate::testing::{ALICE, CAROL, Customer, DAVE, FUNDED, HERE, World, expected, key, micros, rng, transfer};
+use crate::testing::{ALICE, CAROL, Customer, DAVE, FUNDED, HERE, World, code, expected, key, micros, rng, transfer};
 use crate::wallet;
 
 /// A request of Alice's own making, whatever her wallet thinks of it.
@@ -179,6 +180,16 @@ fn a_customer_that_stops_its_own_account_again_and_again_floods_no_operator() {
     world.now = world.now.after(Span::from_secs(24 * 60 * 60));
     stop(&mut world, &mut alice);
     assert_eq!(world.cases().len(), CASES_PER_DAY as usize + 1, "another day, another word");
+}
+
+#[test]
+fn a_frame_opened_before_its_key_was_replaced_is_not_carried_out_after() {
+    let (mut world, [mut alice, ..]) = World::new();
+    let frame = alice.ask(world.now, CAROL, 100, 1);
+    let checked = world.bank.check(&frame, &Overlay::new(&world.store)).unwrap();
+    world.rotate(&mut alice);
+    assert_eq!(world.act(|bank, cx| bank.apply(cx, checked)).map_err(code), Err(Code::Certificate));
+    assert_eq!(world.balance(CAROL), 0);
 }
 
 #[test]

@@ -71,8 +71,9 @@ impl Clearing {
         self.grant(cx, customer, request, &rotate.seal, record.version, false)
     }
 
-    /// Replaces a customer's key on the operator's word: what was sealed under the old one says nothing
-    /// any more, and the customer gets the new one by enrolling again.
+    /// Replaces a customer's key without being asked, because it may be known to others or because
+    /// another copy of the wallet took over: what was sealed under the old one says nothing any more,
+    /// and whoever may enrol gets the new one.
     ///
     /// # Errors
     /// [`Halt`]: an unknown customer.
@@ -84,21 +85,6 @@ impl Clearing {
         }
         log::append(cx, LogEvent::Key { customer, version: record.version })?;
         records::put_account(cx, customer, &record);
-        Ok(())
-    }
-
-    /// Has a customer compare books before it pays again, because another copy of its wallet took over.
-    /// Who does not use the clearing is not concerned.
-    ///
-    /// # Errors
-    /// [`Halt::Store`].
-    pub fn pause(&self, cx: &mut Context<'_>, customer: PeerId) -> Result<(), Halt> {
-        let Some(mut record) = records::account(&*cx.tx, customer)? else { return Ok(()) };
-        if record.standing == Standing::Active {
-            record.standing = Standing::MustReconcile;
-            log::append(cx, LogEvent::Stopped { customer, code: Code::Epoch })?;
-            records::put_account(cx, customer, &record);
-        }
         Ok(())
     }
 
