@@ -241,6 +241,15 @@ fn a_wallet_believes_no_lines_that_do_not_lead_to_the_log_the_bank_names() {
 }
 
 #[test]
+fn a_challenge_to_an_earlier_hello_is_not_taken_for_the_answer_to_this_one() {
+    let (mut world, [mut alice, ..]) = World::new();
+    let (_, first) = alice.wallet.compare(world.now, Extent::SinceAgreed, &mut alice.rng);
+    let old = world.hand(&first).unwrap();
+    let (mut comparison, _) = alice.wallet.compare(world.now, Extent::SinceAgreed, &mut alice.rng);
+    assert_eq!(alice.step(&mut comparison, &old).unwrap_err().code, Code::Replay);
+}
+
+#[test]
 fn an_old_hello_or_page_replayed_by_the_network_interrupts_nothing() {
     let (mut world, [mut alice, ..]) = World::new();
     world.pay(&mut alice, CAROL, 10, 1);
