@@ -7,7 +7,7 @@ use farthing_core::time::Span;
 use farthing_core::wire;
 use farthing_ledger::{ACCOUNT_MAX, Ledger, Reason, Transfer};
 
-use crate::bank::Answer;
+use crate::bank::{Answer, Terms};
 use crate::messages::{Confirm, Item, Outcome, kind};
 use crate::testing::{ALICE, CAROL, DAVE, HERE, World, code, key, micros, paid, refused, terms};
 
@@ -266,7 +266,8 @@ fn a_deposit_is_sealed_to_the_bank_and_opens_with_no_other_key() {
 
 #[test]
 fn a_payee_whose_account_is_full_does_not_keep_the_next_one_from_its_money() {
-    let mut world = World::new();
+    let mut world = World::with(Terms { credit: micros(100), ..terms() });
+    world.fund(world.bank.chart().credit(), 100);
     world.enrol(40, 0);
     world.reconcile(ALICE, 1_000).unwrap();
     for payee in [CAROL, DAVE] {
@@ -277,17 +278,20 @@ fn a_payee_whose_account_is_full_does_not_keep_the_next_one_from_its_money() {
         (chart.customer(key(ALICE).id()), chart.customer(key(CAROL).id()), chart.customer(key(40).id()))
     };
     move_all(&mut world, 1, alice, away, 10_000);
+    // Carol has 100 out of the credit line, and is first of those who wait.
     world.deposit(CAROL);
+    world.later(Span::from_secs(1));
     world.deposit(DAVE);
-    world.fund(carol, ACCOUNT_MAX);
+    world.fund(carol, ACCOUNT_MAX - 100);
     world.fund(alice, 700);
     let collect = |world: &mut World| world.act(|bank, cx| bank.collect(cx, key(ALICE).id())).unwrap();
     collect(&mut world);
+    // And the bank comes last.
     assert_eq!((world.balance(DAVE), world.balance(CAROL), world.balance(ALICE)), (300, ACCOUNT_MAX, 400));
     move_all(&mut world, 2, carol, away, 500);
     for _ in 0..2 {
         collect(&mut world);
-        assert_eq!((world.balance(CAROL), world.balance(ALICE)), (ACCOUNT_MAX - 200, 100));
+        assert_eq!((world.balance(CAROL), world.balance(ALICE)), (ACCOUNT_MAX - 300, 100));
     }
 }
 
