@@ -8,7 +8,7 @@ use minicbor::{Decode, Encode};
 /// The bank counts copies: each that is new to it raises the sender's epoch by one. From then on
 /// whatever opens or moves the sender's money must carry that epoch
 /// ([`RequestBody::epoch`](farthing_role::RequestBody::epoch), and the epoch of a slip), so whatever
-/// an older copy asks is refused. The present copy asks again without harm: it learns its epoch.
+/// an older copy asks is refused. The key for clearing is replaced; the present copy enrols again. The present copy asks again without harm: it learns its epoch.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub struct TakeOver {
     /// Drawn when the wallet's store was made or restored.

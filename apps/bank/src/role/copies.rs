@@ -42,8 +42,8 @@ pub(crate) fn require_present(cx: &Context<'_>, account: PeerId, epoch: u64) -> 
 }
 
 impl BankRole {
-    /// Makes a copy the one that spends. Whatever else depends on which copy it is, goes on only once
-    /// books were compared.
+    /// Makes a copy the one that spends. The key for clearing is replaced, for frames carry no epoch
+    /// of this kind: only the present copy can ask for the new one, and any other can say nothing.
     pub(super) fn take_over(&self, cx: &mut Context<'_>, customer: PeerId, ask: &TakeOver) -> Result<Presence, Halt> {
         let before: Option<Copy> = read(&*cx.tx, COPIES, &customer.0)?;
         let present = match before {
@@ -52,8 +52,8 @@ impl BankRole {
                 let last = before.as_ref().map_or(0, |before| before.epoch);
                 let too_often = || Refusal::new(Code::Limit, "this wallet was restored too often");
                 let epoch = last.checked_add(1).ok_or_else(too_often)?;
-                if before.is_some() {
-                    self.clearing.pause(cx, customer)?;
+                if farthing_clearing::bank::account(&*cx.tx, customer)?.is_some() {
+                    self.clearing.retire(cx, customer)?;
                 }
                 let present = Copy { copy: ask.copy, epoch, since: cx.now };
                 cx.tx.put(COPIES, &customer.0, wire::encode(&present));

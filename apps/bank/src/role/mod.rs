@@ -236,7 +236,8 @@ impl BankRole {
             _ if cx.tx.get(CUSTOMERS, &sender.0)?.is_some() => {}
             _ => return Err(no_account().into()),
         }
-        if matches!(ask, Ask::Deposit(_) | Ask::Payout(_) | Ask::OpenChain(_)) {
+        let opens = matches!(ask, Ask::OpenChain(_) | Ask::EnrolClearing(_) | Ask::RotateClearing(_));
+        if opens || matches!(ask, Ask::Deposit(_) | Ask::Payout(_)) {
             require_present(cx, sender, epoch)?;
         }
         Ok(match ask {

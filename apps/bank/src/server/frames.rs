@@ -1,6 +1,6 @@
 //! Where frames of the clearing arrive: opened beside everything else, carried out in a transaction.
 
-use farthing_clearing::frame::MessageId;
+use farthing_clearing::frame::{Frame, MessageId};
 use farthing_core::refusal::{Code, Money, Refusal};
 use farthing_core::wire;
 use farthing_driver::NoReply;
@@ -17,6 +17,11 @@ impl Desk {
     /// nothing is counted or changed; one that does is answered under its customer's key, or by a
     /// refusal that the bank signs.
     pub(super) async fn frame(&self, bytes: &[u8]) -> Result<Vec<u8>, Problem> {
+        // Rubbish costs no look into the books.
+        if wire::decode::<Frame>(bytes).is_err() {
+            metrics::counter!("farthing_bank_frames_total", "outcome" => "unopened").increment(1);
+            return Err(not_opened().into());
+        }
         let role = Arc::clone(&self.role);
         let checked = self.driver.read(|books| role.clearing().check(bytes, &Overlay::new(books))).await;
         let checked = match checked {

@@ -1,10 +1,14 @@
 //! Two copies of one wallet, both alive.
 
+use farthing_bank::client::AskError;
 use farthing_bank::messages::Text;
 use farthing_clearing::compare::Extent;
+use farthing_clearing::messages::{Enrol, Rotate};
 use farthing_clearing::payer::Answered;
+use farthing_clearing::wallet::open_grant;
 use farthing_core::id::RequestId;
 use farthing_core::refusal::Code;
+use farthing_core::seal::SealKey;
 use farthing_core::sign::SecretKey;
 use farthing_core::time::Span;
 
@@ -98,17 +102,27 @@ async fn coupons_are_authorised_for_the_present_copy_only() {
 async fn a_copy_that_took_over_pays_by_clearing_only_once_it_has_compared_and_then_the_other_does_not() {
     let town = Town::new().await;
     let (mut alice, carol) = (Clearer::new(&town, 1, 10).await, Clearer::new(&town, 2, 0).await);
-    town.client.take_over(&alice.key, town.id(), [1; 32]).await.unwrap();
     assert!(matches!(alice.pay(&town, carol.key.id(), 10).await, Answered::Paid(..)));
-    let mut restored = alice.clone();
-    town.client.take_over(&alice.key, town.id(), [2; 32]).await.unwrap();
-    // Neither, until books were compared.
-    assert!(matches!(alice.pay(&town, carol.key.id(), 10).await, Answered::Stuck(why) if why.code == Code::Reconcile));
+    let (mut restored, key) = (alice.clone(), alice.key.clone());
+    town.client.take_over(&key, town.id(), [2; 32]).await.unwrap();
+    // The copy that was there before says nothing any more, and gets no other key.
+    let frame = alice.frame(&town, carol.key.id(), 10, false);
+    let unopened = town.client.clearing_frame(&frame).await;
+    assert!(matches!(unopened, Err(AskError::Refused { authenticated: false, .. })), "{unopened:?}");
+    let enrol = Enrol { seal: SealKey::from_seed(&[7; 32]).public() };
+    assert_eq!(refused(town.client.clearing_enrol(&key, town.id(), &enrol).await), Code::Epoch);
+    let rotate = Rotate { seal: enrol.seal, version: 2 };
+    assert_eq!(refused(town.client.clearing_rotate(&key, town.id(), &rotate).await), Code::Epoch);
+    let unopened = alice.compare(&town, Extent::Whole).await;
+    assert!(matches!(unopened, Err(AskError::Refused { authenticated: false, .. })), "{unopened:?}");
+    // The one that took over does, and pays once it has compared.
+    let sealed = town.client.clone().with_epoch(1).clearing_enrol(&key, town.id(), &enrol).await.unwrap();
+    let seal = SealKey::from_seed(&[7; 32]);
+    let grant = open_grant(town.client.network(), key.id(), town.client.bank(), &seal, &sealed).unwrap();
+    restored.wallet.rotate(grant);
     restored.compare(&town, Extent::Whole).await.unwrap();
     assert!(matches!(restored.pay(&town, carol.key.id(), 10).await, Answered::Paid(..)));
-    let pending = alice.wallet.pending().unwrap().frame.clone();
-    let answer = town.client.clearing_frame(&pending).await.unwrap();
-    assert!(matches!(alice.on_answer(&answer), Answered::Stuck(why) if why.code == Code::Epoch));
+    assert!(town.client.clearing_frame(&frame).await.is_err());
     assert_eq!(town.balance(&carol.key).await, 20);
 }
 

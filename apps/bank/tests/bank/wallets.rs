@@ -38,6 +38,11 @@ impl Clearer {
     /// A customer with so many units that has asked for its key.
     pub(crate) async fn new(town: &Town, seed: u8, money: u64) -> Self {
         let key = town.customer(seed, money).await;
+        Self::of(town, key, seed).await
+    }
+
+    /// The same for somebody who is a customer.
+    pub(crate) async fn of(town: &Town, key: SecretKey, seed: u8) -> Self {
         let wallet = Wallet::new(town.client.network(), town.client.bank(), grant(town, &key).await);
         Self { key: key.into(), wallet, entries: Vec::new(), rng: ChaCha20Rng::from_seed([seed; 32]) }
     }
