@@ -99,6 +99,8 @@ pub enum AuditFailure {
 pub fn audit(home: &Path) -> Result<AuditSummary, AuditFailure> {
     let config = BankHome::config_of(home)?;
     let path = books_of(home);
+    let log = home.join(&config.clearing.log);
+    let copied = clearing_log::copied(&log)?;
     let books = SqliteSnapshot::open(&path, &tables()).map_err(|why| AuditFailure::Store { path, why })?;
     let (mut heads, clearing_heads) = signed_heads(&books, &config.name)?;
     let reports = heads.len();
@@ -110,8 +112,7 @@ pub fn audit(home: &Path) -> Result<AuditSummary, AuditFailure> {
         AuditError::Bad(bad) => AuditFailure::Bad(bad),
         AuditError::Store(fault) => AuditFailure::Fault(fault),
     })?;
-    let log = home.join(&config.clearing.log);
-    let clearing = clearing_log::audit(&log, &Overlay::new(&books))?;
+    let clearing = clearing_log::audit(&log, copied, &Overlay::new(&books))?;
     for head in clearing_heads {
         if !clearing_log::goes_through(head, &Overlay::new(&books))? {
             return Err(ClearingLogError::Books(LogError(head.seq)).into());

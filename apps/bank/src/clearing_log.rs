@@ -65,6 +65,8 @@ pub(crate) struct ClearingLog {
     path: PathBuf,
     file: File,
     head: LogHead,
+    /// How long the lines up to the head are.
+    bytes: u64,
 }
 
 impl ClearingLog {
@@ -78,7 +80,7 @@ impl ClearingLog {
             file.set_len(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
         }
         require_in(path, head, books)?;
-        Ok(Self { path: path.to_owned(), file, head })
+        Ok(Self { path: path.to_owned(), file, head, bytes })
     }
 
     /// How far it goes.
@@ -97,15 +99,27 @@ impl ClearingLog {
             lines.push_str(&hex::encode(wire::encode(row)));
             lines.push('\n');
         }
-        let failed = |source| ClearingLogError::Io { path: self.path.clone(), source };
-        self.file.write_all(lines.as_bytes()).and_then(|()| self.file.sync_data()).map_err(failed)?;
+        if let Err(source) = self.file.write_all(lines.as_bytes()).and_then(|()| self.file.sync_data()) {
+            // Half a line in the middle would spoil all that follow. If even this fails, the next start
+            // or audit says so.
+            let _ = self.file.set_len(self.bytes);
+            return Err(ClearingLogError::Io { path: self.path.clone(), source });
+        }
         self.head = head;
+        self.bytes = self.bytes.saturating_add(lines.len() as u64);
         Ok(())
     }
 }
 
-/// Follows the rows in the books, and those in the file if there is one; gives the head they lead to.
-pub(crate) fn audit(path: &Path, books: &dyn Records) -> Result<LogHead, ClearingLogError> {
+/// How far the file goes, every line of it followed. To be read before the books are opened: a bank
+/// at work adds to both.
+pub(crate) fn copied(path: &Path) -> Result<LogHead, ClearingLogError> {
+    head_of(path).map(|(head, _)| head)
+}
+
+/// Follows the rows in the books, which must go through the head of the file; gives the head they lead
+/// to.
+pub(crate) fn audit(path: &Path, copied: LogHead, books: &dyn Records) -> Result<LogHead, ClearingLogError> {
     let mut head = LogHead::default();
     loop {
         let rows = log_rows(books, head.seq, PAGE)?;
@@ -117,7 +131,6 @@ pub(crate) fn audit(path: &Path, books: &dyn Records) -> Result<LogHead, Clearin
     if head != log_head(books)? {
         return Err(ClearingLogError::Books(LogError(head.seq.saturating_add(1))));
     }
-    let (copied, _) = head_of(path)?;
     require_in(path, copied, books)?;
     Ok(head)
 }

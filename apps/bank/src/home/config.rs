@@ -182,11 +182,14 @@ impl DraftTerms {
 pub struct BanksTerms {
     /// How long after the end of a certified cheque its money stays held, in hours.
     pub margin_hours: u64,
+    /// The most cheques that one customer may present in a day: each is remembered for ever, here and
+    /// at every bank on its way, whether it is worth anything or not.
+    pub cheques_per_day: u64,
 }
 
 impl Default for BanksTerms {
     fn default() -> Self {
-        Self { margin_hours: 24 }
+        Self { margin_hours: 24, cheques_per_day: 1_000 }
     }
 }
 

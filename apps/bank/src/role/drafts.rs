@@ -1,6 +1,7 @@
 //! Offline drafts and cheques at the bank: who may ask for what, and with which copy of a wallet.
 
 use farthing_core::id::{PeerId, RequestId};
+use farthing_core::refusal::{Code, Refusal, Remedy};
 use farthing_core::sign::Signed;
 use farthing_core::wire;
 use farthing_draft::bank::{Answer, CheckedDeposit};
@@ -12,7 +13,7 @@ use farthing_role::{Context, Halt, Records};
 
 use super::BankRole;
 use super::copies::require_present;
-use crate::chart::{CUSTOMERS, no_account};
+use crate::chart::{COUNTS, CUSTOMERS, Daily, no_account, read};
 use crate::messages::{Confirmation, Enrolled};
 
 /// What somebody asks about drafts.
@@ -57,6 +58,20 @@ impl BankRole {
             return Ok(());
         }
         self.draft_holders_only(tx, key).map(drop)
+    }
+
+    /// Cheques are never forgotten, and anybody can write worthless ones: no customer presents more of
+    /// them in a day than were agreed. What a peer bank may bring is its limit's matter.
+    fn count_cheque(&self, cx: &mut Context<'_>, bearer: PeerId) -> Result<(), Halt> {
+        let Some(account) = self.account_of(&*cx.tx, bearer)? else { return Ok(()) };
+        let key = [b"cheques-of", &account.0[..]].concat();
+        let today: Daily = read(&*cx.tx, COUNTS, &key)?.unwrap_or_default();
+        let today = today.add(cx.now, 1, self.cheques_per_day).ok_or_else(|| {
+            let why = "you have presented as many cheques as this bank takes from a customer in a day";
+            Refusal::new(Code::Limit, why).remedy(Remedy::Again)
+        })?;
+        cx.tx.put(COUNTS, &key, wire::encode(&today));
+        Ok(())
     }
 
     pub(super) fn on_draft(
@@ -110,6 +125,9 @@ impl BankRole {
             ChequeAsk::Present(checked) => {
                 self.alarm.check()?;
                 self.cheque_bearers_only(&*cx.tx, sender)?;
+                if !self.interbank.was_presented(&*cx.tx, &checked)? {
+                    self.count_cheque(cx, sender)?;
+                }
                 wire::encode(&self.interbank.present(cx, &self.drafts, &checked)?)
             }
             ChequeAsk::Certify(ask) => {

@@ -101,6 +101,7 @@ pub struct BankRole {
     roles: Roles,
     limits: Limits,
     accounts_per_day: u64,
+    cheques_per_day: u64,
     certificate_life: Span,
     /// From the end of a chain until nothing can be claimed of it, nor judged about it.
     aftermath: Span,
@@ -159,6 +160,7 @@ impl BankRole {
             roles: config.roles.clone(),
             limits: config.limits.certified(),
             accounts_per_day: config.limits.accounts_per_day,
+            cheques_per_day: config.banks.cheques_per_day,
             certificate_life: config.terms.certificate_life(),
             aftermath: Span::from_millis(aftermath),
             alarm,

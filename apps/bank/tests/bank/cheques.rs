@@ -311,6 +311,39 @@ async fn certified_and_cashiers_cheques_clear_whatever_their_payor_spends_afterw
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_customer_that_presents_worthless_cheques_fills_no_disk() {
+    let town = Town::with(|config| config.banks.cheques_per_day = 3).await;
+    town.customer(2, 0).await;
+    // Drawn on this bank by keys that nobody knows.
+    let worthless = |seed: u8| {
+        let draft = farthing_draft::messages::Draft {
+            number: 1,
+            network: town.client.network(),
+            bank: town.client.bank(),
+            payee: key(2).id(),
+            amount: micros(1),
+            order: ORDER,
+            deposit_by: town.now().after(Span::from_days(3)),
+            log: [0; 32],
+            time: town.now(),
+        };
+        let cheque = key(seed).sign(town.client.network(), &draft);
+        endorse(&key(2), &verified(&cheque), 1, town.client.bank(), town.now()).unwrap()
+    };
+    for seed in 100..103 {
+        let answer = town.client.present_cheque(&key(2), town.id(), &worthless(seed)).await.unwrap();
+        let Answer::Final(end) = answer else { panic!("{answer:?}") };
+        assert!(matches!(fate(&end), Fate::Bounced(_)));
+    }
+    let too_many = town.client.present_cheque(&key(2), town.id(), &worthless(103)).await;
+    assert_eq!(refused(too_many), Code::Limit);
+    // What was presented is still answered, and tomorrow is another day.
+    town.client.present_cheque(&key(2), town.id(), &worthless(100)).await.unwrap();
+    town.clock.advance(Span::from_hours(24));
+    town.client.present_cheque(&key(2), town.id(), &worthless(104)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bank_takes_no_more_cheques_on_a_peer_than_that_may_owe() {
     let mut country = Country::new(2).await;
     let (first, second) = (country.cheque(4_000_000), country.cheque(2_000_000));

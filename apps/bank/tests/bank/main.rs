@@ -9,6 +9,7 @@ mod drafts;
 mod hostile;
 mod money;
 mod operators;
+mod restarts;
 mod shop;
 mod town;
 mod wallets;

@@ -13,7 +13,7 @@ use farthing_core::sign::{SecretKey, Signed, Verified};
 use farthing_core::time::Span;
 use farthing_core::wire::Bounded;
 use farthing_draft::messages::{
-    Agreement, Alias, Deposit, DepositLine, Digest, Draft, Enrol as EnrolKey, Item, Reconciled, Shown,
+    Agreement, Alias, Deposit, DepositLine, Digest, Draft, Enrol as EnrolKey, Item, Reconcile, Reconciled, Shown,
 };
 use farthing_draft::payee::{Expected, Payee, Taken, Terms};
 use farthing_draft::payer::{Drawn, Payer, Purchase};
@@ -38,13 +38,13 @@ impl Clearer {
     /// A customer with so many units that has asked for its key.
     pub(crate) async fn new(town: &Town, seed: u8, money: u64) -> Self {
         let key = town.customer(seed, money).await;
-        Self::of(town, key, seed).await
-    }
-
-    /// The same for somebody who is a customer.
-    pub(crate) async fn of(town: &Town, key: SecretKey, seed: u8) -> Self {
         let wallet = Wallet::new(town.client.network(), town.client.bank(), grant(town, &key).await);
         Self { key: key.into(), wallet, entries: Vec::new(), rng: ChaCha20Rng::from_seed([seed; 32]) }
+    }
+
+    /// The log as it is stored.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
     }
 
     /// The frame that pays so much.
@@ -153,6 +153,11 @@ impl Writer {
         let changes = to.into_write_set();
         copy.commit(&changes).unwrap();
         copy
+    }
+
+    /// What begins a reconciliation.
+    pub(crate) fn asks(&self) -> Reconcile {
+        self.payer().reconcile()
     }
 
     fn payer(&self) -> Payer {

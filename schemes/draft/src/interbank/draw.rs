@@ -7,7 +7,8 @@ use farthing_core::refusal::{Code, Fault, Refusal, Remedy};
 use farthing_core::sign::Signed;
 use farthing_core::title::{Title, parting};
 use farthing_core::wire;
-use farthing_role::{Context, Halt};
+use farthing_ledger::StoreFault;
+use farthing_role::{Context, Halt, Records};
 
 use super::check::CheckedPresentation;
 use super::messages::{Answer, Digest, Fate, Final, Outcome};
@@ -43,6 +44,15 @@ impl Interbank {
         } else {
             self.collect(cx, checked, taker)
         }
+    }
+
+    /// Whether this cheque was presented here before, by the same chain of endorsements:
+    /// [`present`](Self::present) will only repeat itself.
+    ///
+    /// # Errors
+    /// [`StoreFault`].
+    pub fn was_presented(&self, tx: &dyn Records, checked: &CheckedPresentation) -> Result<bool, StoreFault> {
+        Ok(tx.get(ITEMS, &records::item_key(checked.digest(), checked.chain()))?.is_some())
     }
 
     /// For whom the cheque is taken: the payee, if it is a customer here, or the peer bank that
