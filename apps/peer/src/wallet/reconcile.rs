@@ -68,14 +68,13 @@ impl Wallet {
     /// A wallet that was restored cannot know whether it had joined: it asks.
     async fn reconcile_clearing(&self, desk: &dyn Desk) -> Option<Result<Compared, WalletError>> {
         let compared = async {
-            if self.clearing_state().await?.is_none() {
-                if !self.is_restored() {
-                    return Ok(None);
-                }
-                match self.rejoin_clearing(desk).await {
-                    Err(why) if is_unknown_to_bank(&why) => return Ok(None),
-                    joined => joined?,
-                }
+            if self.clearing_state().await?.is_none() && !self.is_restored() {
+                return Ok(None);
+            }
+            // The bank replaces the key when another copy takes over: the present one asks for the new one.
+            match self.rejoin_clearing(desk).await {
+                Err(why) if is_unknown_to_bank(&why) => return Ok(None),
+                joined => joined?,
             }
             self.compare_clearing(desk).await.map(Some)
         };

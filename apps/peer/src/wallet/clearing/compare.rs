@@ -9,6 +9,7 @@ use farthing_clearing::wallet::Standing;
 use farthing_core::audit::Direction;
 use farthing_core::order::{PaymentRef, Receipt};
 use farthing_core::refusal::{Code, Refusal};
+use farthing_core::time::Span;
 use farthing_ledger::StoreFault;
 use farthing_role::{Context, Halt};
 use rand_chacha::ChaCha20Rng;
@@ -70,14 +71,26 @@ impl Wallet {
         }
     }
 
+    /// One comparison. Each is dated later than the one before it, of whichever copy: where two fall
+    /// into one moment, the later one says so.
     async fn compare_once(&self, desk: &dyn Desk, extent: Extent) -> Result<Compared, WalletError> {
+        for ahead in [0, 1, 2, 4, 8, 16, 32] {
+            match self.compare_at(desk, extent, Span::from_millis(ahead)).await {
+                Err(WalletError::Bank(DeskError::Refused(why))) if why.code == Code::Sequence => {}
+                compared => return compared,
+            }
+        }
+        self.compare_at(desk, extent, Span::from_secs(1)).await
+    }
+
+    async fn compare_at(&self, desk: &dyn Desk, extent: Extent, ahead: Span) -> Result<Compared, WalletError> {
         self.checked_now()?;
         let keep = self.keeper();
         let begin = move |cx: &mut Context<'_>| {
             let Kept(mut state) = keep.read(cx)?.ok_or_else(not_joined)?;
             let auth = state.pending().map(|pending| pending.auth);
             let mut rng = ChaCha20Rng::from_seed(cx.dice);
-            let (comparison, frame) = state.compare(cx.now, extent, &mut rng);
+            let (comparison, frame) = state.compare(cx.now.after(ahead), extent, &mut rng);
             keep.write(cx, &Kept(state));
             Ok((comparison, frame, auth))
         };

@@ -52,7 +52,8 @@ impl Wallet {
         if self.clearing_state().await?.is_some() { Ok(()) } else { self.get_key(desk).await }
     }
 
-    /// Joins again, for a wallet that has forgotten whether it had. The caller holds the counter.
+    /// Joins again: for a wallet that has forgotten whether it had, and for one whose key was replaced. The
+    /// caller holds the counter.
     pub(crate) async fn rejoin_clearing(&self, desk: &dyn Desk) -> Result<(), WalletError> {
         self.get_key(desk).await
     }

@@ -49,10 +49,10 @@ impl Wallet {
         let _counter = self.inner.counter.lock().await;
         self.settle_clearing(desk).await?;
         if let Some(row) = self.payment_row(key.clone()).await? {
-            let lost = WalletError::Order(
-                "paid, and the bank's ticket for it is lost: the payee finds the money when it compares its books",
-            );
-            return self.handover_of(&row).await?.ok_or(lost);
+            let why = "this was paid, and the bank's ticket for it is lost: the payee finds the money when it compares \
+                       its books with the bank's";
+            let lost = Refusal::new(Code::Spent, why).money(Money::MovedBefore);
+            return Ok(self.handover_of(&row).await?.ok_or(lost)?);
         }
         if known.is_some() {
             // It was asked for before, and now it is known that it was not paid: the owner decides anew.
@@ -60,9 +60,16 @@ impl Wallet {
         }
         self.make_ready(desk).await?;
         let asked = self.write_request(it).await??;
-        self.send_frame(desk, asked.frame.clone(), Some(asked)).await?;
+        match self.send_frame(desk, asked.frame.clone(), Some(asked)).await {
+            // Perhaps the answer went missing, perhaps the bank cannot open it any more: asked once more it
+            // is known, or stays for later.
+            Err(WalletError::Bank(DeskError::Unknown(_) | DeskError::TurnedAway(_))) => {
+                self.settle_clearing(desk).await?;
+            }
+            sent => sent?,
+        }
         let row = self.payment_row(key).await?;
-        let gone = WalletError::FalseAnswer("it was not paid, and the bank did not say why");
+        let gone = WalletError::Order("not paid: the bank has never heard of it; ask for it again");
         self.handover_of(&row.ok_or(gone)?).await?.ok_or(WalletError::FalseAnswer("there is no ticket in it"))
     }
 
@@ -77,7 +84,10 @@ impl Wallet {
             Err(WalletError::Refused(why)) if why.money == Money::Unmoved => Ok(()),
             // Asked twice and not answered: perhaps the bank cannot open it any more.
             Err(WalletError::Bank(DeskError::Unknown(_) | DeskError::TurnedAway(_))) if !self.is_restored() => {
-                self.compare_clearing(desk).await.map(drop)
+                match self.compare_clearing(desk).await {
+                    Err(WalletError::Bank(DeskError::Refused(why))) => Err(unsettled(why)),
+                    compared => compared.map(drop),
+                }
             }
             done => done,
         }

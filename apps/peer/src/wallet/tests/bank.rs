@@ -42,6 +42,8 @@ pub(super) enum Line {
     Down,
     /// It arrives, and the answer is lost.
     Deaf,
+    /// It is lost on the way, and nobody knows.
+    Unknown,
     /// So many more go well; from then on it is down, or deaf where questions are still heard.
     Breaks { after: u32, heard: bool },
 }
@@ -145,8 +147,11 @@ impl Bank {
         };
         copies.insert(peer, (copy, epoch));
         drop(copies);
-        if before.is_some_and(|(other, _)| other != copy) {
-            self.act(|_, cx| self.clearing.pause(cx, peer)).unwrap();
+        if before.is_none_or(|(other, _)| other != copy) {
+            let joined = self.act(|_, cx| Ok(farthing_clearing::bank::account(&*cx.tx, peer)?)).unwrap().is_some();
+            if joined {
+                self.act(|_, cx| self.clearing.retire(cx, peer)).unwrap();
+            }
         }
         let since = self.act(|_, cx| Ok(cx.now)).unwrap();
         Presence { epoch, since }
@@ -227,6 +232,7 @@ impl Bank {
         };
         match now {
             Line::Down => Err(DeskError::NotSent("the line is down".into())),
+            Line::Unknown => Err(DeskError::Unknown("nobody answered".into())),
             Line::Up | Line::Breaks { .. } => work(),
             Line::Deaf => {
                 let _ = work();
@@ -295,7 +301,14 @@ impl Bank {
             let ask: said::TakeOver = wire::decode(message)?;
             return Ok(wire::encode(&self.take_over(key.id(), ask.copy)));
         }
-        let guarded = [kind::OPEN, said::kind::PAYOUT, draft::kind::RECONCILE, draft::kind::CLOSE, draft::kind::STOP];
+        let guarded = [
+            clearing::kind::ENROL,
+            kind::OPEN,
+            said::kind::PAYOUT,
+            draft::kind::RECONCILE,
+            draft::kind::CLOSE,
+            draft::kind::STOP,
+        ];
         if guarded.contains(&kind) {
             self.require_present(self.account_of(key.id()), epoch)?;
         }

@@ -3,12 +3,15 @@
 mod account;
 mod attacks;
 mod bank;
+mod broken;
 mod copies;
 mod coupons;
 mod crashes;
 mod files;
 mod limits;
+mod presence;
 mod real;
+mod singles;
 mod storm;
 mod trade;
 mod world;
