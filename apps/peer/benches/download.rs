@@ -158,6 +158,7 @@ async fn fetch(buyer: &Buyer<Wallet>, stall: &Stall, goods: &Path) -> Result<(Du
         name: None,
         budget: None,
         price_max: None,
+        together: None,
     };
     let began = Instant::now();
     let report = buyer.buy(purchase, watch::Sender::default(), CancellationToken::new()).await?;

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
+use super::pay::By;
 use super::{App, Typed};
 use crate::fail::{Failure, Kind};
 use crate::peer::{self, Bought, Buy, Request, find, policy, words};
-use crate::show::{bar, confirm};
+use crate::show::{bar, confirm, count};
+use farthing_peer::talk::handover::LOT_MAX;
 
 /// Arguments of `farthing search`.
 #[derive(Debug, Args)]
@@ -35,6 +37,9 @@ pub(crate) struct BuyArgs {
     /// Where --max is not enough for all of it, buy as much as it pays for
     #[arg(long)]
     partial: bool,
+    /// By which scheme: netpay pays piece by piece, draft and clearing pay for up to 256 pieces together
+    #[arg(long, value_enum, default_value = "auto")]
+    scheme: By,
     /// Only see what it would cost
     #[arg(long)]
     dry_run: bool,
@@ -53,6 +58,29 @@ struct DryRun<'a> {
     offer: &'a find::Offers,
 }
 
+/// By which scheme, and why: what a seller is trusted with goes with it.
+fn how(by: By, offers: &find::Offers) -> Result<String, Failure> {
+    let piece = offers.piece_price;
+    Ok(match by {
+        By::Auto | By::Netpay => format!(
+            "By netpay, because many small payments cost one hash each, and the bank is not asked. A seller is trusted \
+             with one piece at a time, {piece}."
+        ),
+        By::Draft | By::Clearing => {
+            let together = offers.pieces.min(LOT_MAX);
+            let most = piece.checked_mul(together).map_err(Failure::other)?;
+            let scheme = if by == By::Draft { "draft" } else { "clearing" };
+            format!(
+                "By {scheme}, because it was asked for. A seller is trusted with up to {} at a time, {most}.",
+                count(together, "piece")
+            )
+        }
+        By::Coupon => {
+            return Err(Failure::usage("coupons pay web services, by the request").next("farthing get URL"));
+        }
+    })
+}
+
 /// Buys a file.
 pub(crate) async fn buy(app: &App, args: BuyArgs) -> Result<(), Failure> {
     let content = find::content(app, &args.what)?;
@@ -69,6 +97,7 @@ pub(crate) async fn buy(app: &App, args: BuyArgs) -> Result<(), Failure> {
         return app.out.result(&DryRun { dry_run: true, offer: &offers }, || words::offer(&offers));
     }
     app.out.note(words::offer(&offers));
+    app.out.note(how(args.scheme, &offers)?);
     // A limit is the owner's word, unless the owner wants to be asked about so much.
     let said = app.yes || (args.max.is_some() && !policy::asks_above(app, most)?);
     if !confirm(said, &format!("Buy it for at most {most}?"))? {
@@ -77,7 +106,8 @@ pub(crate) async fn buy(app: &App, args: BuyArgs) -> Result<(), Failure> {
     let folder = args.out.unwrap_or_else(|| app.settings.downloads.clone());
     let folder = std::path::absolute(folder)?;
     let index = app.settings.index()?.to_string();
-    let request = Request::Buy(Buy { content, folder, most, partial: args.partial, index });
+    let request =
+        Request::Buy(Buy { content, folder, most, partial: args.partial, scheme: args.scheme.wanted(), index });
     let progress = bar(app.out, offers.size);
     let bought: Result<Bought, Failure> = peer::ask_with(app, request, |at: peer::Progress| {
         progress.set_position(at.bytes);

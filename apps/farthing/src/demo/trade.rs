@@ -52,7 +52,8 @@ pub(super) async fn buy(market: &mut Market, goods: &Goods, out: Out, story: &St
     story.more(format_args!("{}, {} in {}, {most}", goods.largest, bytes(size), count(pieces, "piece")));
 
     let folder = market.buyer.home.join("bought");
-    let wanted = Buy { content, folder, most, partial: true, index: market.index_endpoint()?.to_string() };
+    let wanted =
+        Buy { content, folder, most, partial: true, scheme: None, index: market.index_endpoint()?.to_string() };
     story.step("Cleo buys from both at once: one hash pays for one piece, and each is checked before the next is paid");
     let (tell, told) = watch::channel(Progress::default());
     let drawn = bar(out, size);

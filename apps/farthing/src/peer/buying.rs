@@ -84,8 +84,15 @@ pub(crate) async fn fetch(
         clock: Arc::new(SystemClock),
         deadlines: Deadlines::default(),
     };
-    let purchase =
-        Purchase { content: buy.content, sellers, folder: buy.folder.clone(), name, budget: Some(buy.most), price_max };
+    let purchase = Purchase {
+        content: buy.content,
+        sellers,
+        folder: buy.folder.clone(),
+        name,
+        budget: Some(buy.most),
+        price_max,
+        together: buy.scheme,
+    };
     buyer
         .buy(purchase, progress, stop)
         .await

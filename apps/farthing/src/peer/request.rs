@@ -84,6 +84,9 @@ pub(crate) struct Buy {
     /// A part of it is welcome, where that is not enough for all of it.
     #[serde(default)]
     pub(crate) partial: bool,
+    /// By what many pieces are paid for together; by units of a chain, one by one, if nothing is named.
+    #[serde(default)]
+    pub(crate) scheme: Option<farthing_peer::wallet::Scheme>,
     /// Which index to ask who sells it.
     pub(crate) index: String,
 }

@@ -13,6 +13,7 @@ use farthing_driver::Clock;
 use farthing_net::content::{FileName, safe_name};
 use farthing_net::peer::{Node, PeerStream};
 
+use super::lots::Lots;
 use super::pocket::{Pocket, Spend};
 use super::pool::{Flight, Member, Pool, Refused, Take, fits};
 use super::quotes::Quotes;
@@ -21,6 +22,7 @@ use super::{PocketError, Seller};
 use crate::talk::buying::{Guest, Paying, Quoted, Taking};
 use crate::talk::messages::{Quote, Released, units_per_piece};
 use crate::talk::{Deadlines, TalkError};
+use crate::wallet::Scheme;
 
 /// How often a seller is visited again after a line broke.
 const RECONNECTS: u32 = 3;
@@ -45,15 +47,18 @@ pub(super) struct Trip<P> {
     pub(super) price_max: Option<Amount>,
     pub(super) pool: Pool,
     pub(super) quotes: Arc<Mutex<Quotes>>,
+    pub(super) lots: Arc<Mutex<Lots>>,
+    /// By what pieces are paid together; by units of a chain, one by one, if nothing is named.
+    pub(super) scheme: Option<Scheme>,
     /// What to call the file, from the first seller with a usable name.
     pub(super) name: Mutex<Option<FileName>>,
 }
 
 /// One seller, and what has come of it so far.
-struct Deal<'a, P> {
-    trip: &'a Trip<P>,
-    seller: &'a Seller,
-    report: SellerReport,
+pub(super) struct Deal<'a, P> {
+    pub(super) trip: &'a Trip<P>,
+    pub(super) seller: &'a Seller,
+    pub(super) report: SellerReport,
     /// A payment under way when a line broke: through which unit, and for which piece.
     unsettled: Option<(u32, u64)>,
     /// The seller has ended the visit that we took up again: fetch its release, then begin anew.
@@ -81,7 +86,7 @@ struct Visiting<S> {
 }
 
 /// How a visit ended well.
-enum Next {
+pub(super) enum Next {
     /// There is nothing more to fetch here.
     Over,
     /// The reserve cannot be stretched: begin another visit.
@@ -130,7 +135,10 @@ impl<'a, P: Pocket> Deal<'a, P> {
         let stream = node.open(self.seller.peer, &self.seller.addresses).await?;
         let guest = Guest::greet(stream, self.seller.peer, pocket.network(), *deadlines).await?;
         let peer = self.seller.peer;
-        let before = self.quotes(move |quotes| quotes.of(peer)).await.flatten();
+        let before = match self.trip.scheme {
+            Some(_) => self.lot_of_before().map(|lot| lot.quote),
+            None => self.quotes(move |quotes| quotes.of(peer)).await.flatten(),
+        };
         let quoted = guest.want(*content, before.clone(), clock.now()).await?;
         let order = quoted.quote().body().0.clone();
         self.check_price(order.price)?;
@@ -150,6 +158,9 @@ impl<'a, P: Pocket> Deal<'a, P> {
         if order.price.is_zero() {
             let taking = quoted.free().ok_or(TalkError::OutOfTurn)?;
             return self.take(taking, member, &order, flight).await;
+        }
+        if let Some(scheme) = self.trip.scheme {
+            return self.by_lot(quoted, &order, scheme, member, flight).await;
         }
         let resuming = before.filter(|before| before == quoted.quote().signed());
         let mut visiting = self.begin(quoted, order, resuming).await?;
@@ -237,7 +248,7 @@ impl<'a, P: Pocket> Deal<'a, P> {
     }
 
     /// Puts a piece in place; false if our own disk will not have it.
-    async fn land(&mut self, flight: Flight<'_>, encoded: bytes::Bytes) -> Result<bool, Left> {
+    pub(super) async fn land(&mut self, flight: Flight<'_>, encoded: bytes::Bytes) -> Result<bool, Left> {
         match flight.land(self.seller.peer, encoded).await {
             Ok(bytes) => {
                 self.report.pieces += 1;

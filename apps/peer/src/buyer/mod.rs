@@ -7,6 +7,7 @@
 
 mod basket;
 mod deal;
+mod lots;
 mod pocket;
 mod pool;
 mod quotes;
@@ -35,7 +36,9 @@ pub use report::{Left, Outcome, Progress, Report, SellerProgress, SellerReport, 
 pub use there::missing;
 
 use crate::talk::{Deadlines, metered};
+use crate::wallet::Scheme;
 use deal::{Trip, deal};
+use lots::Lots;
 use pool::Pool;
 use quotes::Quotes;
 
@@ -73,6 +76,10 @@ pub struct Purchase {
     pub budget: Option<Amount>,
     /// The most to pay for a piece.
     pub price_max: Option<Amount>,
+    /// By what to pay for many pieces together: [`Scheme::Draft`] or [`Scheme::Clearing`]. A seller
+    /// is then trusted with as many as [`LOT_MAX`](crate::talk::handover::LOT_MAX). Otherwise pieces
+    /// are paid for one by one, by units of a chain.
+    pub together: Option<Scheme>,
 }
 
 /// Why nothing was bought. No money moved.
@@ -134,7 +141,7 @@ impl<P: Pocket> Buyer<P> {
         stop: CancellationToken,
     ) -> Result<Report, BuyError> {
         let began = Instant::now();
-        let Purchase { content, sellers, folder, name, budget, price_max } = purchase;
+        let Purchase { content, sellers, folder, name, budget, price_max, together } = purchase;
         if let Some(name) = &name
             && let Some((path, pieces_before)) = there::there_already(&folder, name, content).await
         {
@@ -153,6 +160,8 @@ impl<P: Pocket> Buyer<P> {
             price_max,
             pool: Pool::new(content, incoming.clone(), budget, progress),
             quotes: Arc::new(Mutex::new(Quotes::open(&incoming, &content))),
+            lots: Arc::new(Mutex::new(Lots::open(&incoming, &content))),
+            scheme: together.filter(|scheme| matches!(scheme, Scheme::Draft | Scheme::Clearing)),
             name: Mutex::new(name),
         });
         let halting = {
@@ -194,7 +203,9 @@ impl<P: Pocket> Buyer<P> {
 
 /// Removes what a complete download leaves behind; folders still in use stay.
 fn clear_away(incoming: &std::path::Path, content: &ContentId) {
-    let _ = fs::remove_file(incoming.join(format!("{}.quotes", hex::encode(content.0))));
+    for kept in ["quotes", "lots"] {
+        let _ = fs::remove_file(incoming.join(format!("{}.{kept}", hex::encode(content.0))));
+    }
     if let Ok(sizes) = fs::read_dir(incoming) {
         for size in sizes.flatten() {
             let _ = fs::remove_dir(size.path());

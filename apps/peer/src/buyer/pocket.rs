@@ -8,7 +8,7 @@ use farthing_core::order::{Order, Receipt};
 use farthing_core::sign::Signed;
 use farthing_netpay::messages::{Pay, Release, Reserve, Visit};
 
-use crate::wallet::{Spending, Wallet, WalletError, Want};
+use crate::wallet::{Handover, Purchase as Single, Scheme, Spending, Wallet, WalletError, Want};
 
 /// Why a wallet does not pay, in its own words. Nothing was sent.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,18 @@ pub trait Pocket: Clone + Send + Sync + 'static {
         payee: PeerId,
         order: OrderId,
     ) -> impl Future<Output = Result<Option<(Visit, Self::Spending)>, PocketError>> + Send;
+
+    /// Pays an order whole, by a draft or a ticket. Asked for the same again, it is the same payment.
+    ///
+    /// # Errors
+    /// [`PocketError`]; the policy forbids it, or the scheme cannot pay it now.
+    fn pay_whole(&self, scheme: Scheme, order: &Order) -> impl Future<Output = Result<Handover, PocketError>> + Send;
+
+    /// The payee's receipt for such a payment.
+    ///
+    /// # Errors
+    /// [`PocketError`]; it is not the payee's, or for another payment.
+    fn on_whole_receipt(&self, receipt: Signed<Receipt>) -> impl Future<Output = Result<(), PocketError>> + Send;
 }
 
 /// The paying side of one visit.
@@ -109,6 +121,29 @@ impl Pocket for Wallet {
 
     async fn resume(&self, payee: PeerId, order: OrderId) -> Result<Option<(Visit, Spending)>, PocketError> {
         Ok(self.resume(payee, order).await?)
+    }
+
+    async fn pay_whole(&self, scheme: Scheme, order: &Order) -> Result<Handover, PocketError> {
+        let purchase = Single {
+            payee: order.payee,
+            seal: None,
+            amount: order.total().map_err(WalletError::from)?,
+            order: order.id(),
+            part: 0,
+            description: order.description.clone(),
+            alias: None,
+            life: None,
+        };
+        if scheme == Scheme::Draft {
+            return Ok(self.pay_draft(&purchase).await?);
+        }
+        let desk = self.desk().await?;
+        Ok(self.pay_clearing(&*desk, &purchase).await?)
+    }
+
+    async fn on_whole_receipt(&self, receipt: Signed<Receipt>) -> Result<(), PocketError> {
+        self.on_receipt(receipt).await?;
+        Ok(())
     }
 }
 

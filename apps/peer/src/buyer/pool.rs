@@ -188,6 +188,14 @@ impl Pool {
         }
     }
 
+    /// A further piece, if one can be had without waiting.
+    pub(super) fn take_now(&self, member: &Member<'_>, price: Amount) -> Option<Flight<'_>> {
+        match self.try_take(member.manifest, price, None) {
+            Some(Take::Piece(flight)) => Some(flight),
+            _ => None,
+        }
+    }
+
     /// That very piece, if it is waiting to be fetched. It is paid for already.
     pub(super) fn take_paid(&self, member: &Member<'_>, piece: u64, price: Amount) -> Option<Flight<'_>> {
         match self.try_take(member.manifest, price, Some(piece)) {

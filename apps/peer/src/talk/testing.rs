@@ -228,6 +228,8 @@ pub(crate) struct FakePocket {
 #[derive(Default)]
 struct Pockets {
     chains: u8,
+    /// Orders that were paid whole.
+    whole: std::collections::HashSet<OrderId>,
     /// By payee and order.
     broken_off: HashMap<(PeerId, OrderId), (Purse, SecretKey, Visit)>,
 }
@@ -243,6 +245,11 @@ pub(crate) struct FakeSpending {
 impl FakePocket {
     pub(crate) fn new(units: u32, width: u32) -> Self {
         Self { inside: Arc::default(), units, width }
+    }
+
+    /// How many orders were paid whole.
+    pub(crate) fn whole(&self) -> usize {
+        self.inside.lock().unwrap().whole.len()
     }
 
     /// How many chains were opened.
@@ -288,6 +295,16 @@ impl Pocket for FakePocket {
     async fn resume(&self, payee: PeerId, order: OrderId) -> Result<Option<(Visit, FakeSpending)>, PocketError> {
         let held = self.inside.lock().unwrap().broken_off.remove(&(payee, order));
         Ok(held.map(|held| (held.2.clone(), FakeSpending { pocket: self.clone(), order, payee, held: Some(held) })))
+    }
+
+    async fn pay_whole(&self, _: Scheme, order: &Order) -> Result<Handover, PocketError> {
+        self.inside.lock().unwrap().whole.insert(order.id());
+        let ticket = [&b"good"[..], &order.id().0].concat();
+        Ok(Handover::Ticket(farthing_clearing::messages::Payment { ticket, sign: true }))
+    }
+
+    async fn on_whole_receipt(&self, _: Signed<Receipt>) -> Result<(), PocketError> {
+        Ok(())
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::shop::{Earn, Folder, Per, Price, Shop, ShopConfig, ShopError, Till};
 use crate::talk::buying::Guest;
+use crate::talk::handover::Lot;
 use crate::talk::messages::{Accepted, Answer, Ask, Quote, Released, Welcome};
 use crate::talk::testing::{FakeBank, FakePocket, FakeTill, HERE, micros, wallet};
 use crate::talk::{Line, VERSIONS};
@@ -141,7 +142,7 @@ impl Shopper {
 
     fn wants(&self, content: ContentId, sellers: Vec<Seller>) -> Purchase {
         let folder = self.dir.path().to_owned();
-        Purchase { content, sellers, folder, name: None, budget: None, price_max: None }
+        Purchase { content, sellers, folder, name: None, budget: None, price_max: None, together: None }
     }
 
     async fn buy(&self, purchase: Purchase) -> Report {

@@ -88,6 +88,7 @@ async fn real_wallets_trade_while_the_bank_is_down() {
         name: None,
         budget: None,
         price_max: None,
+        together: None,
     };
     let report = buyer.buy(purchase, watch::Sender::default(), CancellationToken::new()).await.unwrap();
     assert_eq!(fs::read(complete(&report)).unwrap(), file, "{report:?}");
@@ -114,4 +115,46 @@ async fn shop_notices_a_new_file_and_one_taken_away() {
     assert_eq!(fs::read(complete(&report)).unwrap(), b"new");
     let gone = shopper.buy(shopper.wants(content(b"old"), vec![seller])).await;
     assert_eq!(gone.sellers[0].left.as_ref().and_then(Left::refusal).unwrap().code, Code::Goods);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_paid_for_in_lots_and_leaves_nothing_behind() {
+    let file = bytes(5 * PIECE_BYTES + 7);
+    let shop = Running::open(2, PRICE, &[("song.ogg", &file)]).await;
+    let shopper = Shopper::new();
+    let wants = shopper.wants(content(&file), vec![shop.as_seller().await]);
+    let report = shopper.buy(Purchase { together: Some(Scheme::Draft), ..wants }).await;
+    assert_eq!(fs::read(complete(&report)).unwrap(), file);
+    // The last piece by itself proves the size; the others follow together.
+    assert_eq!((report.sellers[0].payments, report.sellers[0].receipts.len()), (2, 2));
+    assert_eq!((report.paid, shop.till.earned()), (Some(micros(6 * PRICE)), 6 * PRICE));
+    assert_eq!((shopper.buyer.pocket.whole(), shopper.buyer.pocket.chains()), (2, 0));
+    assert_eq!(shopper.files(), ["song.ogg"]);
+    shop.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lot_that_was_paid_before_the_buyer_died_is_fetched_and_not_paid_again() {
+    let file = bytes(4 * PIECE_BYTES);
+    let shop = Running::open(2, PRICE, &[("song.ogg", &file)]).await;
+    let (shopper, seller) = (Shopper::new(), shop.as_seller().await);
+    let incoming = shopper.dir.path().join(INCOMING);
+    fs::create_dir_all(&incoming).unwrap();
+    let stream = shopper.buyer.node.open(seller.peer, &seller.addresses).await.unwrap();
+    let guest = Guest::greet(stream, seller.peer, HERE, Deadlines::default()).await.unwrap();
+    let quoted = guest.want(content(&file), None, SystemClock.now()).await.unwrap();
+    let quote = quoted.quote().signed().clone();
+    let pieces = Lot::runs(&[0, 1, 3]);
+    let order = Lot::order(&quote.peek().unwrap(), &pieces).unwrap();
+    let mut lots = Lots::open(&incoming, &content(&file));
+    lots.keep(lots::Begun { quote, pieces: pieces.clone() }).unwrap();
+    let payment = shopper.buyer.pocket.pay_whole(Scheme::Draft, &order).await.unwrap();
+    let (taking, _) = quoted.lot(Lot { pieces, payment }).await.unwrap();
+    drop(taking);
+    let wants = shopper.wants(content(&file), vec![seller]);
+    let report = shopper.buy(Purchase { together: Some(Scheme::Draft), ..wants }).await;
+    assert_eq!(fs::read(complete(&report)).unwrap(), file);
+    assert_eq!((report.paid, report.sellers[0].payments), (Some(micros(PRICE)), 1), "only the piece that was left");
+    assert_eq!((shop.till.earned(), shopper.buyer.pocket.whole()), (4 * PRICE, 2));
+    shop.close().await;
 }
