@@ -201,3 +201,6 @@ impl hyper::body::Body for Arriving {
         self.incoming.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests;
