@@ -28,9 +28,8 @@ use crate::book::{Book, Denied, Payment, Purpose, Taken};
 use crate::clearing::Closing;
 use crate::counter::Counter;
 use crate::guests::Guests;
-use crate::local::Fixed;
 use crate::prices::{self, Price, Prices, plain};
-use crate::proxy::{Paid, PaymentAuthorisation, Proxy, Streams, again, not_durable};
+use crate::proxy::{Paid, Passing, Proxy, Streams, again, not_durable};
 use crate::to_the_end::ToTheEnd;
 use crate::{cors, refuse};
 
@@ -126,29 +125,25 @@ impl Gate {
         self: &Arc<Self>,
         route: &prices::Route,
         visit: Visit,
-        mut parts: Parts,
+        parts: Parts,
         body: Bytes,
     ) -> Result<Answer, Box<PaymentProblem>> {
         let Visit { now, number, from } = visit;
-        if let Some(text) = &route.answer {
-            parts.extensions.insert(Fixed(text.clone()));
-        }
         if !self.guests.may_ask(now, number, from, route.rate) {
             return Err(refuse::too_many("too many requests from your address: wait a second").into());
         }
         let is_payment = parts.headers.get_all(AUTHORIZATION).iter().any(|value| payment::is_payment(value.as_bytes()));
-        if is_payment {
-            parts.extensions.insert(PaymentAuthorisation);
-        }
+        let passing = Passing { parts, body, is_payment, fixed: route.answer.clone() };
         let Some(price) = route.price else {
-            return Ok(Box::pin(self.proxy.pass(parts, body)).await);
+            return Ok(Box::pin(self.proxy.pass(passing)).await);
         };
-        let request = request_digest(parts.method.as_str(), target(&parts.uri), &body);
-        let asked = Asked { price, request, parts: &parts, visit, free_tier: route.free_tier };
+        let parts = &passing.parts;
+        let request = request_digest(parts.method.as_str(), target(&parts.uri), &passing.body);
+        let asked = Asked { price, request, parts, visit, free_tier: route.free_tier };
         match self.admitted(&asked).await {
-            Ok(Admitted::Free) => Ok(Box::pin(self.proxy.pass(parts, body)).await),
+            Ok(Admitted::Free) => Ok(Box::pin(self.proxy.pass(passing)).await),
             Ok(Admitted::Paid(payment, credential)) => {
-                Ok(self.serve_paid(*payment, price, visit, (request, credential), parts, body).await)
+                Ok(self.serve_paid(*payment, price, visit, (request, credential), passing).await)
             }
             Ok(Admitted::Before(answer)) => Ok(*answer),
             // However a payment was not enough: how to pay goes with it.
@@ -187,8 +182,7 @@ impl Gate {
         price: Price,
         visit: Visit,
         (request, credential): ([u8; 32], Credential),
-        parts: Parts,
-        body: Bytes,
+        passing: Passing,
     ) -> ToTheEnd<Answer> {
         let gate = Arc::clone(self);
         ToTheEnd::new(async move {
@@ -199,8 +193,7 @@ impl Gate {
             };
             let quote = quote.unwrap_or_else(|| Quote { coupon: payment.unit, ..gate.quote(price, request) });
             let charge_errors = price.charge_errors;
-            let answer =
-                gate.proxy.serve(Paid { payment, quote, form: credential.form, charge_errors }, parts, body).await;
+            let answer = gate.proxy.serve(Paid { payment, quote, form: credential.form, charge_errors }, passing).await;
             if answer.status().is_client_error() && !charge_errors {
                 gate.guests.failed(visit.now, visit.number, visit.from);
             }

@@ -83,16 +83,13 @@ impl Folder {
     }
 }
 
-/// Marks a request (as an extension) that is answered with a text of the price file.
-#[derive(Debug, Clone)]
-pub(crate) struct Fixed(pub(crate) Bytes);
-
-/// That answer.
-pub(crate) fn fixed(method: &Method, text: &Bytes) -> Response<Body> {
-    let body = if method == Method::HEAD { Body::empty() } else { Body::from(text.clone()) };
+/// An answer with a text of the price file.
+pub(crate) fn fixed(method: &Method, text: Bytes) -> Response<Body> {
+    let length = text.len();
+    let body = if method == Method::HEAD { Body::empty() } else { Body::from(text) };
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
-        (CONTENT_LENGTH, HeaderValue::from(text.len())),
+        (CONTENT_LENGTH, HeaderValue::from(length)),
     ];
     (headers, body).into_response()
 }

@@ -33,7 +33,7 @@ use hyper::body::Body as _;
 use hyper::upgrade::OnUpgrade;
 
 use crate::book::{ANSWER_BYTES_MAX, Book, Given, Payment, Stored};
-use crate::local::{self, Fixed};
+use crate::local;
 use crate::refuse;
 
 pub(crate) use behind::Source;
@@ -63,6 +63,16 @@ pub(crate) struct Proxy {
     pub(crate) durable_first: bool,
 }
 
+/// A request to be passed on.
+pub(crate) struct Passing {
+    pub(crate) parts: Parts,
+    pub(crate) body: Bytes,
+    /// Its `Authorization` header was the payment.
+    pub(crate) is_payment: bool,
+    /// The text that the price file has for it: nobody else is asked.
+    pub(crate) fixed: Option<Bytes>,
+}
+
 /// A request that was paid for.
 pub(crate) struct Paid {
     pub(crate) payment: Payment,
@@ -90,9 +100,9 @@ impl Proxy {
     }
 
     /// Passes a request on for nothing.
-    pub(crate) async fn pass(&self, mut parts: Parts, body: Bytes) -> Answer {
-        let upgrade = upgrade::take(&mut parts);
-        let answer = match self.ask(parts, body, upgrade.is_some()).await {
+    pub(crate) async fn pass(&self, mut passing: Passing) -> Answer {
+        let upgrade = upgrade::take(&mut passing.parts);
+        let answer = match self.ask(passing, upgrade.is_some()).await {
             Ok(answer) => answer,
             Err(why) => return refuse::response(&failed(&why)),
         };
@@ -106,13 +116,13 @@ impl Proxy {
     }
 
     /// Serves a request that was paid for: whatever happens, the payment is settled.
-    pub(crate) async fn serve(&self, paid: Paid, mut parts: Parts, body: Bytes) -> Answer {
+    pub(crate) async fn serve(&self, paid: Paid, mut passing: Passing) -> Answer {
         if self.durable_first && self.book.durable(paid.payment.batch).await.is_err() {
             return refuse::response(&not_durable());
         }
-        let upgrade = upgrade::take(&mut parts);
-        let is_head = parts.method == axum::http::Method::HEAD;
-        let answer = match self.ask(parts, body, upgrade.is_some()).await {
+        let upgrade = upgrade::take(&mut passing.parts);
+        let is_head = passing.parts.method == axum::http::Method::HEAD;
+        let answer = match self.ask(passing, upgrade.is_some()).await {
             Ok(answer) => answer,
             Err(why) => return Box::pin(self.give_back(&paid, failed(&why))).await,
         };
@@ -139,8 +149,9 @@ impl Proxy {
         }
     }
 
-    async fn ask(&self, parts: Parts, body: Bytes, upgrades: bool) -> Result<Answer, UpstreamError> {
-        if let Some(Fixed(text)) = parts.extensions.get() {
+    async fn ask(&self, passing: Passing, upgrades: bool) -> Result<Answer, UpstreamError> {
+        let Passing { parts, body, is_payment, fixed } = passing;
+        if let Some(text) = fixed {
             return Ok(local::fixed(&parts.method, text));
         }
         let upstream = match &self.source {
@@ -150,7 +161,6 @@ impl Proxy {
             }
             Source::Nothing => return Ok(local::not_here("nothing answers here")),
         };
-        let is_payment = parts.extensions.get::<PaymentAuthorisation>().is_some();
         let target = parts.uri.into_parts().path_and_query.unwrap_or(PathAndQuery::from_static("/"));
         let mut headers = parts.headers;
         let protocol = if upgrades { headers.get(axum::http::header::UPGRADE).cloned() } else { None };
@@ -159,7 +169,8 @@ impl Proxy {
             headers.insert(axum::http::header::CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(axum::http::header::UPGRADE, protocol);
         }
-        upstream.ask(parts.method, target, headers, body, upgrades).await
+        // Boxed: else all that is around it would be as large, and moved each time.
+        Box::pin(upstream.ask(parts.method, target, headers, body, upgrades)).await
     }
 
     /// An answer short enough to be held until it is whole, so that its receipt goes in front.
@@ -248,10 +259,6 @@ impl Proxy {
         answer
     }
 }
-
-/// Marks a request whose `Authorization` header was the payment.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct PaymentAuthorisation;
 
 fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Answer {
     let mut answer = Response::new(body);
