@@ -288,6 +288,15 @@ pub struct OrderLog {
     pub digest: Digest,
 }
 
+impl LogEntry {
+    /// The lowest unit used. For numbers that no payment has, such as more units than lie below the
+    /// index, it is some number: it never panics, whoever named them.
+    #[must_use]
+    pub const fn first(&self) -> u32 {
+        self.index.saturating_sub(self.units).saturating_add(1)
+    }
+}
+
 impl Statement for OrderLog {
     const KIND: u16 = 0x0307;
 }

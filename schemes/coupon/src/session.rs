@@ -242,7 +242,7 @@ impl Session {
         if pay.units != price {
             return Err(PayError::Price { quoted: price });
         }
-        let (index, from, before) = (pay.index, pay.index - pay.units + 1, self.state.tip.index());
+        let (index, from, before) = (pay.index, pay.entry().first(), self.state.tip.index());
         if from.saturating_add(WINDOW) <= before {
             return Err(PayError::TooLate);
         }
@@ -256,8 +256,7 @@ impl Session {
         }
         if index > before {
             self.state.tip = self.state.tip.advance(&self.tag, self.state.header.units, index, pay.word)?;
-            self.state.window.enter(before + 1, index);
-            self.touched.add(before + 1, index);
+            self.enter(before, index);
         } else {
             let claimed = Claimed { tag: self.tag, known: self.state.tip, index, word: pay.word };
             prove_many(&[claimed]).pop().unwrap_or(Err(WordError::NotOnChain))?;
@@ -266,6 +265,13 @@ impl Session {
         self.touched.add(from, index);
         self.state.charged = self.state.charged.saturating_add(pay.units);
         Ok(Accepted { entry: pay.entry(), fresh: index.saturating_sub(before) })
+    }
+
+    /// The tip rose from one unit to another.
+    fn enter(&mut self, before: u32, upto: u32) {
+        let from = before.saturating_add(1);
+        self.state.window.enter(from, upto);
+        self.touched.add(from, upto);
     }
 
     /// Takes the money up to an index without serving anything for it. A repeat is answered alike.
@@ -282,8 +288,7 @@ impl Session {
         let before = self.state.tip.index();
         if tip.index > before {
             self.state.tip = self.state.tip.advance(&self.tag, self.state.header.units, tip.index, tip.word)?;
-            self.state.window.enter(before + 1, tip.index);
-            self.touched.add(before + 1, tip.index);
+            self.enter(before, tip.index);
         }
         Ok(self.state.key.seen(self.state.tip.index()))
     }
@@ -301,11 +306,11 @@ impl Session {
         if charged >= paid.units {
             return;
         }
-        self.state.charged = self.state.charged.saturating_sub(paid.units - charged);
-        let from = (paid.index + 1 + charged).saturating_sub(paid.units);
-        let lowest = (self.state.tip.index() + 1).saturating_sub(WINDOW);
-        self.state.window.give_back(from.max(lowest), paid.index);
-        self.touched.add(from.max(lowest), paid.index);
+        self.state.charged = self.state.charged.saturating_sub(paid.units.saturating_sub(charged));
+        let lowest = self.state.tip.index().saturating_add(1).saturating_sub(WINDOW);
+        let from = paid.first().saturating_add(charged).max(lowest);
+        self.state.window.give_back(from, paid.index);
+        self.touched.add(from, paid.index);
         self.state.turn = self.state.turn.saturating_add(1);
     }
 

@@ -209,8 +209,9 @@ fn made_here(now: Time, session: &Session, coupon: &Coupon, pay: &Pay, bearer: O
 /// none of its units was ever served.
 fn unused(session: &Session, pay: &Pay, why: PayError) -> Option<Ack> {
     let bound = matches!(why, PayError::Price { .. } | PayError::Stale { .. });
-    let from = (pay.index + 1).saturating_sub(pay.units);
-    let untouched =
-        || pay.units <= farthing_coupon::session::WINDOW && !(from..=pay.index).any(|unit| session.is_served(unit));
+    let untouched = || {
+        pay.units <= farthing_coupon::session::WINDOW
+            && !(pay.entry().first()..=pay.index).any(|unit| session.is_served(unit))
+    };
     (bound && untouched()).then(|| session.ack(&pay.entry(), 0, NOTHING))
 }

@@ -296,8 +296,12 @@ async fn gateway_refuses_giant_jumps_and_forged_words_before_the_service_hears_o
         let bad = farthing_coupon::micro::Coupon { units, ..first };
         assert_eq!(send(&town, "/hello", &bad).await.status(), 422, "{units}");
     }
-    let far = farthing_coupon::micro::Coupon { index: 100_001, ..first };
-    assert!(read_problem(send(&town, "/hello", &far).await).await.is(problem::OUT_OF_RANGE));
+    // The largest numbers too: what is added to them before they are refused must not overflow.
+    for (index, units) in [(100_001, 1), (u32::MAX, 1), (u32::MAX - 1, 1), (u32::MAX, WINDOW), (u32::MAX, u32::MAX)] {
+        let far = farthing_coupon::micro::Coupon { index, units, ..first };
+        let answer = read_problem(send(&town, "/hello", &far).await).await;
+        assert!(answer.is(problem::OUT_OF_RANGE) && answer.status == 422, "{index} {units}: {answer:?}");
+    }
     let mut forged = first;
     forged.word.0[0] ^= 1;
     assert!(read_problem(send(&town, "/hello", &forged).await).await.is(problem::VERIFICATION_FAILED));
