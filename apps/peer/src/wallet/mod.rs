@@ -5,7 +5,9 @@
 //!
 //! As payer it spends NetPay chains that it opened in advance ([`Wallet::begin`], [`Spending`]); as
 //! payee it counts words ([`Wallet::admit`], [`Earning`]) and redeems them later, many visits in
-//! one request ([`Wallet::redeem`]). [`Wallet::upkeep`] does what falls due.
+//! one request ([`Wallet::redeem`]). Sessions with sellers are in [`coupon`]. Single payments go by
+//! [`draft`] or [`clearing`]: what is handed over is a [`Handover`], and [`Wallet::take`] takes it.
+//! [`choose`] says which scheme fits. [`Wallet::upkeep`] does what falls due.
 //!
 //! # Copies
 //! A chain spent from two copies of a wallet would be spent twice, and its owner found guilty. So
@@ -16,6 +18,11 @@
 //! older one. From then on the wallet receives, and pays only after [`Wallet::reconcile`]. Keys of
 //! new chains are drawn from the seed *and* fresh randomness, so no two copies ever make the same
 //! chain.
+//!
+//! Reconciling makes a copy the one that spends: the bank refuses what any other asks that opens or
+//! moves money, be it a chain, a session, a transfer or a certificate. A copy that hears so stops
+//! paying by every scheme until its owner has it reconciled in turn. What it had set aside before,
+//! chains and sessions of its own, nobody else can spend.
 //!
 //! What this does not see: a snapshot of the whole disk or virtual machine put back or run twice,
 //! and records exchanged for a copy made since the wallet was last opened. Do not run a wallet from

@@ -1,6 +1,6 @@
 //! Writing a draft.
 
-use farthing_core::refusal::{Code, Remedy};
+use farthing_core::refusal::{Refusal, Remedy};
 use farthing_core::time::Span;
 use farthing_draft::payer::{Drawn, Purchase as Draw};
 use farthing_role::Context;
@@ -9,6 +9,7 @@ use rand_chacha::rand_core::SeedableRng;
 
 use crate::wallet::Wallet;
 use crate::wallet::choice::Scheme;
+use crate::wallet::desk::DeskError;
 use crate::wallet::error::WalletError;
 use crate::wallet::home::random;
 use crate::wallet::single::{self, Handover, OutgoingState, PaymentRow, Purchase, payment_key};
@@ -40,7 +41,7 @@ impl Wallet {
                 let Ok(desk) = self.desk().await else { return Err(first) };
                 match self.renew_drafts(&*desk, it.alias).await {
                     Ok(_) => self.draw(it).await?,
-                    Err(WalletError::Bank(super::super::DeskError::NotSent(_))) => return Err(first),
+                    Err(WalletError::Bank(DeskError::NotSent(_))) => return Err(first),
                     Err(other) => return Err(other),
                 }
             }
@@ -51,11 +52,7 @@ impl Wallet {
 
     /// Writes it, with its count and its line, in one transaction.
     async fn draw(&self, it: &Purchase) -> Result<Drawn, WalletError> {
-        let drawer = self.drawer(it.alias).or_else(|why| match why {
-            // Nobody has asked the bank yet: that is what a certificate is for.
-            WalletError::Refused(why) if why.code == Code::Certificate => Err(WalletError::Refused(why)),
-            other => Err(other),
-        })?;
+        let drawer = self.drawer(it.alias)?;
         let (policy, it) = (self.inner.settings.policy, it.clone());
         let life = it.life.unwrap_or(Span::from_days(self.inner.settings.drafts.life_days));
         let mut rng = ChaCha20Rng::from_seed(random()?);
@@ -69,7 +66,7 @@ impl Wallet {
             }
             let draw = Draw { payee: it.payee, seal: it.seal, amount: it.amount, order: it.order, life };
             let drawn = drawer.draw(cx, &draw, &mut rng)?;
-            let draft = drawn.payment.draft.peek().map_err(farthing_core::refusal::Refusal::from)?;
+            let draft = drawn.payment.draft.peek().map_err(Refusal::from)?;
             (row.number, row.instrument) = (draft.number, drawn.payment.draft.digest());
             row.noted = Some(single::note_paid(cx, &row));
             row.write(cx);

@@ -169,8 +169,8 @@ async fn two_copies_that_open_a_chain_at_the_same_moment_make_two_chains() {
     payer.close().await;
     copy(&home, &world.home("copy"));
     let (one, two) = (world.open_at(&home).await.unwrap(), world.open_at(&world.home("copy")).await.unwrap());
-    two.reconcile(&*world.bank).await.unwrap();
     one.upkeep(&*world.bank).await.unwrap();
+    two.reconcile(&*world.bank).await.unwrap();
     two.upkeep(&*world.bank).await.unwrap();
     assert_eq!(world.bank.asked(kind::OPEN).len(), 4);
     assert_eq!(world.bank.backing(), 400_000, "the bank refuses a chain it knows");
