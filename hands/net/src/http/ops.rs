@@ -54,7 +54,8 @@ where
         )
 }
 
-/// Makes `metrics` count, once for the process; later calls return the same handle.
+/// Makes `metrics` count, once for the process; later calls return the same handle. Requests are
+/// counted from the first call on.
 pub fn install_metrics() -> &'static PrometheusHandle {
     METRICS.get_or_init(|| {
         let builder = PrometheusBuilder::new();

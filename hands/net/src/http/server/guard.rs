@@ -27,7 +27,7 @@ use tracing::Instrument;
 use crate::http::problem::{Problem, dress, is_plain_refusal};
 use crate::seats::Seats;
 
-use super::counted::Counted;
+use super::counters::Counters;
 use super::{Handler, Limits, source};
 
 /// Marks a response (as an extension) that is handed on from elsewhere and must not be touched:
@@ -73,7 +73,7 @@ pub(super) struct Guard {
     room: Arc<Semaphore>,
     rates: DefaultKeyedRateLimiter<IpAddr>,
     asked: AtomicU64,
-    counted: Counted,
+    counters: Counters,
     /// Makes our request ids differ from those of other runs.
     run: String,
 }
@@ -88,7 +88,7 @@ impl Guard {
             room: Arc::new(Semaphore::new(limits.all_body_bytes.max(limits.body_bytes).min(Semaphore::MAX_PERMITS))),
             rates: RateLimiter::keyed(quota),
             asked: AtomicU64::new(0),
-            counted: Counted::default(),
+            counters: Counters::default(),
             run: format!("{:016x}-", std::hash::RandomState::new().hash_one(std::process::id())),
         }
     }
@@ -119,7 +119,7 @@ impl Guard {
                 tracing::info!(status = status.as_u16(), micros);
             }
             let route = response.extensions().get::<Route>().map(|route| &route.0).or(matched.as_ref());
-            self.counted.count(route, status, time);
+            self.counters.count(route, status, time);
             response
         };
         response.instrument(span).await

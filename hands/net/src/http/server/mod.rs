@@ -4,7 +4,7 @@
 //! are taken in whole before their handler sees them, so a handler never waits for a slow sender.
 
 mod connection;
-mod counted;
+mod counters;
 mod error;
 mod guard;
 mod handler;

@@ -16,7 +16,7 @@ const HANDLES_MAX: usize = 1_024;
 /// The counters of requests, looked up once. Nothing is counted before
 /// [`install_metrics`](ops::install_metrics): a counter looked up before that never counts.
 #[derive(Default)]
-pub(super) struct Counted(RwLock<HashMap<Arc<str>, HashMap<StatusCode, Handle>>>);
+pub(super) struct Counters(RwLock<HashMap<Arc<str>, HashMap<StatusCode, Handle>>>);
 
 /// What is counted of answers with one status at one route.
 struct Handle {
@@ -27,7 +27,7 @@ struct Handle {
 /// The name of those that no route answered.
 const NO_ROUTE: &str = "none";
 
-impl Counted {
+impl Counters {
     /// Counts an answer that took so long.
     pub(super) fn count(&self, route: Option<&Arc<str>>, status: StatusCode, time: Duration) {
         if !ops::counts() {
