@@ -65,7 +65,8 @@ pub fn claims<T: Written>(text: &str) -> bool {
         && named.is_some_and(|named| named.eq_ignore_ascii_case(&format!("{}1", T::WORD)))
 }
 
-/// Reads it; blanks and line breaks, as mail programs make them, do no harm.
+/// Reads it. Blanks and line breaks, as mail programs make them, do no harm, and neither do words
+/// around it: what a command printed can be handed on whole.
 ///
 /// # Errors
 /// [`TextError`].
@@ -74,17 +75,25 @@ pub fn read<T: Written>(text: &str) -> Result<T, TextError> {
     if text.len() > TEXT_MAX {
         return Err(wrong);
     }
-    let text: String = text.split_whitespace().collect();
-    if !claims::<T>(&text) {
-        return Err(wrong);
-    }
-    let letters = text.get(SCHEME.len()..).ok_or(wrong)?;
-    let parsed = CheckedHrpstring::new::<Long>(letters).map_err(|_| wrong)?;
+    let from = begin::<T>(text).and_then(|at| text.get(at..)).ok_or(wrong)?;
+    let (line, all) = (from.split_whitespace().next().unwrap_or_default(), from.split_whitespace().collect::<String>());
+    read_bare(line).or_else(|| read_bare(&all)).ok_or(wrong)
+}
+
+/// Where such a text begins.
+fn begin<T: Written>(text: &str) -> Option<usize> {
+    let head = format!("{SCHEME}{}1", T::WORD);
+    text.char_indices().map(|(at, _)| at).find(|at| {
+        text.get(*at..).and_then(|rest| rest.get(..head.len())).is_some_and(|found| found.eq_ignore_ascii_case(&head))
+    })
+}
+
+fn read_bare<T: Written>(text: &str) -> Option<T> {
+    let parsed = CheckedHrpstring::new::<Long>(text.get(SCHEME.len()..)?).ok()?;
     let bytes: Vec<u8> = parsed.byte_iter().collect();
-    let read: T = wire::decode(&bytes).map_err(|_| wrong)?;
+    let read: T = wire::decode(&bytes).ok()?;
     // One text for one thing: bits left over at the end are not looked at by the library.
-    let canonical = write(&read).ok_or(wrong)?;
-    canonical.eq_ignore_ascii_case(&text).then_some(read).ok_or(wrong)
+    write(&read)?.eq_ignore_ascii_case(text).then_some(read)
 }
 
 #[cfg(test)]
@@ -128,6 +137,15 @@ mod tests {
             assert_eq!(read(&format!(" {}\r\n", broken.join("\n"))), Ok(note(len)), "{len}");
         }
         assert_eq!(write(&note(TEXT_BYTES_MAX)), None);
+    }
+
+    #[test]
+    fn what_a_command_printed_is_read_whole_with_the_words_around_it() {
+        let text = write(&note(200)).unwrap();
+        let (head, tail) = text.split_at(100);
+        for around in [format!("The note for you:\n\n{text}\n\nThat was it."), format!("Dear Bob,\n{head}\n{tail}\n")] {
+            assert_eq!(read(&around), Ok(note(200)), "{around}");
+        }
     }
 
     #[test]
