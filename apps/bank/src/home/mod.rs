@@ -11,6 +11,7 @@
 
 mod config;
 mod keys;
+mod schemes;
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -22,11 +23,10 @@ use farthing_core::vault::VaultError;
 
 use crate::messages::network_of;
 
-pub use config::{
-    AccountLimits, BanksTerms, ClearingTerms, Config, DraftTerms, FacilitatorTerms, RailName, Roles, Terms, TlsConfig,
-};
+pub use config::{AccountLimits, Config, FacilitatorTerms, RailName, Roles, Terms, TlsConfig};
 pub use keys::Unlock;
 pub(crate) use keys::{BankKeys, open_authority};
+pub use schemes::{BanksTerms, ClearingTerms, DraftTerms};
 
 /// The longest configuration that is read: 64 KiB.
 const CONFIG_BYTES_MAX: u64 = 64 << 10;

@@ -21,6 +21,8 @@ use crate::rail;
 
 /// How far back days are asked for that were never compared: 31 days.
 const DAYS_BACK_MAX: u64 = 31;
+/// How long a day must be over before it is asked for: clocks differ.
+pub(crate) const DAY_MARGIN: Span = Span::from_secs(600);
 /// The most pages of one day that are compared.
 const PAGES_MAX: usize = 1_024;
 
@@ -224,6 +226,3 @@ fn difference(found: Discrepancy) -> Difference {
         Discrepancy::Total { stated, signed } => Difference::Total { stated, signed },
     }
 }
-
-/// How long a day must be over before it is asked for: clocks differ.
-pub(crate) const DAY_MARGIN: Span = Span::from_secs(600);
