@@ -57,7 +57,7 @@ pub(crate) const ORDERS: Table = Table("wallet_orders");
 pub(crate) const CONTACTS: Table = Table("wallet_contacts");
 /// Keys that write drafts, by number.
 pub(crate) const ALIASES: Table = Table("wallet_aliases");
-/// The one row about online clearing, sealed.
+/// The state of online clearing, sealed, and which payment was asked for last.
 pub(crate) const CLEARING: Table = Table("wallet_clearing");
 /// The log of online clearing, by direction and place.
 pub(crate) const CLEARING_LOG: Table = Table("wallet_clearing_log");

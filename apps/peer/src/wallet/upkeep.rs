@@ -233,13 +233,14 @@ impl Wallet {
         if self.bank_facts().is_err() {
             return Ok(());
         }
-        self.confirm_waiting(desk).await?;
-        self.settle_quarrels(desk).await?;
         for alias in self.books_due(now).await? {
-            self.compare_drafts(desk, alias).await?;
-            done.renewed = done.renewed.saturating_add(1);
+            match self.compare_drafts(desk, alias).await {
+                Ok(_) => done.renewed = done.renewed.saturating_add(1),
+                Err(why) => done.troubles.push(why),
+            }
         }
-        Ok(())
+        done.troubles.extend(self.settle_quarrels(desk).await?);
+        self.confirm_waiting(desk).await
     }
 
     async fn ask_releases(&self, desk: &dyn Desk, now: Time, done: &mut Upkeep) -> Result<(), WalletError> {

@@ -14,8 +14,11 @@ use crate::wallet::choice::Scheme;
 use crate::wallet::desk::{Desk, DeskError};
 use crate::wallet::error::WalletError;
 use crate::wallet::policy::{self, PolicyRefusal};
-use crate::wallet::records::{self, PAYMENTS};
+use crate::wallet::records::{CLEARING, PAYMENTS};
 use crate::wallet::single::{self, Handover, OutgoingState, PaymentRow, Purchase, payment_key};
+
+/// Under which key the last payment asked for is named.
+const ASKED: &[u8] = b"asked";
 
 /// What was written down before a frame leaves.
 struct Asked {
@@ -120,6 +123,7 @@ impl Wallet {
             let frame = after.pay(cx.now, &transfer, None, &mut rng)?;
             row.instrument = after.pending().map_or([0; 32], |pending| pending.auth.0);
             keep.write(cx, &Kept(after.clone()));
+            cx.tx.put(CLEARING, ASKED, row.key());
             row.write(cx);
             Ok(Ok(Asked { frame, before, after }))
         };
@@ -223,28 +227,12 @@ pub(super) fn note_not_made(cx: &mut Context<'_>, auth: Option<[u8; 32]>) -> Res
     Ok(())
 }
 
-/// The row of a request whose answer has not come.
+/// The row of a request whose answer has not come: there is one at a time.
 fn asked_row(cx: &Context<'_>, auth: [u8; 32]) -> Result<Option<PaymentRow>, Halt> {
-    let mut after: Option<Vec<u8>> = None;
-    loop {
-        let scan = farthing_role::Scan { prefix: &[], after: after.as_deref(), limit: PAGE };
-        let rows = cx.tx.scan(PAYMENTS, scan)?;
-        let last = rows.len() < PAGE;
-        for (key, value) in rows {
-            let row: PaymentRow = records::read(PAYMENTS, &value)?;
-            if row.instrument == auth && row.state == OutgoingState::Asked {
-                return Ok(Some(row));
-            }
-            after = Some(key);
-        }
-        if last {
-            return Ok(None);
-        }
-    }
+    let Some(key) = cx.tx.get(CLEARING, ASKED)? else { return Ok(None) };
+    let row = PaymentRow::find(cx, &key)?;
+    Ok(row.filter(|row| row.instrument == auth && row.state == OutgoingState::Asked))
 }
-
-/// Rows looked through at once.
-const PAGE: usize = 256;
 
 pub(super) fn not_joined() -> Refusal {
     Refusal::new(Code::Unknown, "this wallet has not joined online clearing: connect to the bank once")

@@ -182,8 +182,9 @@ impl Wallet {
         Ok(self.inner.handle.transact(done).await?)
     }
 
-    /// Settles with the bank what can be shown: drafts given back, and stopped drafts delivered.
-    pub(crate) async fn settle_quarrels(&self, desk: &dyn Desk) -> Result<(), WalletError> {
+    /// Settles with the bank what can be shown: drafts given back, and stopped drafts delivered. Gives
+    /// what the bank would not settle: one quarrel holds up nothing else.
+    pub(crate) async fn settle_quarrels(&self, desk: &dyn Desk) -> Result<Vec<WalletError>, WalletError> {
         let rows: Vec<(Vec<u8>, PaymentRow)> = self.all_rows(crate::wallet::records::PAYMENTS).await?;
         let back = rows.into_iter().map(|(_, row)| row);
         let back = back.filter(|row| row.returned.is_some() && row.state != OutgoingState::CameBack);
@@ -191,10 +192,13 @@ impl Wallet {
         let held = self.drafts_held().await?;
         let stopped = held.iter().filter(|one| one.delivered && matches!(one.state, HeldState::Stopped { .. }));
         due.extend(stopped.map(|one| one.instrument));
+        let mut unsettled = Vec::new();
         for instrument in due {
-            self.dispute_held(desk, instrument).await?;
+            if let Err(why) = self.dispute_held(desk, instrument).await {
+                unsettled.push(why);
+            }
         }
-        Ok(())
+        Ok(unsettled)
     }
 
     async fn draft_row(&self, payee: PeerId, order: OrderId, part: u32) -> Result<PaymentRow, WalletError> {

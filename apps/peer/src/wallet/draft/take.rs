@@ -16,6 +16,9 @@ use crate::wallet::records::{TAKEN, What};
 use crate::wallet::single::{Expected, Handover, Taken, TakenRow};
 use crate::wallet::start;
 
+/// How many drafts are read in one transaction.
+const LISTED_AT_ONCE: usize = 512;
+
 impl Wallet {
     /// Takes a draft for what is expected, or for an open request of this wallet's where nothing is
     /// said. The bank need not be reached, except where the settings have it asked first.
@@ -48,31 +51,14 @@ impl Wallet {
     pub async fn drafts_held(&self) -> Result<Vec<HeldDraft>, WalletError> {
         let rows: Vec<(Vec<u8>, TakenRow)> = self.all_rows(TAKEN).await?;
         let rows: Vec<_> = rows.into_iter().filter(|(_, row)| row.scheme == Scheme::Draft).collect();
-        if rows.is_empty() {
-            return Ok(Vec::new());
+        let mut found = Vec::new();
+        for rows in rows.chunks(LISTED_AT_ONCE) {
+            let (taker, rows) = (self.taker()?, rows.to_vec());
+            let read = move |cx: &mut Context<'_>| {
+                rows.into_iter().map(|(key, row)| held(cx, &taker, key, row)).collect::<Result<Vec<_>, Halt>>()
+            };
+            found.extend(self.inner.handle.transact(read).await?.into_iter().flatten());
         }
-        let taker = self.taker()?;
-        let found = self.inner.handle.transact(move |cx| {
-            let mut found = Vec::new();
-            for (key, row) in rows {
-                let held = taker.held(cx, row.payer, row.number)?;
-                let (Ok(instrument), Some(deposit_by)) = (<[u8; 32]>::try_from(key), row.until) else { continue };
-                found.push(HeldDraft {
-                    instrument,
-                    payer: row.payer,
-                    number: row.number,
-                    order: row.order,
-                    description: row.description,
-                    amount: row.amount,
-                    at: row.at,
-                    deposit_by,
-                    delivered: held.delivered.is_some(),
-                    state: held.state,
-                });
-            }
-            Ok(found)
-        });
-        let mut found = found.await?;
         found.sort_by_key(|one| one.at);
         Ok(found)
     }
@@ -92,6 +78,24 @@ impl Wallet {
         };
         Ok(self.inner.handle.transact(back).await?)
     }
+}
+
+/// A draft as it is held.
+fn held(cx: &Context<'_>, taker: &Payee, key: Vec<u8>, row: TakenRow) -> Result<Option<HeldDraft>, Halt> {
+    let (Ok(instrument), Some(deposit_by)) = (<[u8; 32]>::try_from(key), row.until) else { return Ok(None) };
+    let held = taker.held(cx, row.payer, row.number)?;
+    Ok(Some(HeldDraft {
+        instrument,
+        payer: row.payer,
+        number: row.number,
+        order: row.order,
+        description: row.description,
+        amount: row.amount,
+        at: row.at,
+        deposit_by,
+        delivered: held.delivered.is_some(),
+        state: held.state,
+    }))
 }
 
 fn take(cx: &mut Context<'_>, taker: &Payee, payment: Payment, expected: Option<Expected>) -> Result<Taken, Halt> {

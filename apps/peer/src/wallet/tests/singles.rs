@@ -254,6 +254,26 @@ async fn a_draft_given_back_is_not_paid_counts_no_more_and_its_request_is_open_a
 }
 
 #[tokio::test]
+async fn a_payee_that_deposits_what_it_gave_back_holds_up_no_certificate_of_its_payer() {
+    let world = World::new();
+    let (payer, payee) = two(&world).await;
+    let it = purchase(&payee, 1);
+    let file = world.home("payee.backup");
+    let handed = payer.pay_draft(&it).await.unwrap();
+    let Taken::Serve { instrument, .. } = payee.take(handed, expected(&it)).await.unwrap() else { panic!() };
+    payee.backup(&file, &Protection::None).await.unwrap();
+    let returned = payee.give_back(instrument).await.unwrap();
+    payer.on_returned(payee.me(), it.order, 0, returned).await.unwrap();
+    // Its own copy forgets that it did, and deposits.
+    let cheat = Wallet::restore(&world.home("cheat"), &file, &Protection::None, world.options()).await.unwrap();
+    assert_eq!(cheat.deposit_drafts(&*world.bank).await.unwrap().paid, micros(PRICE));
+    world.clock.advance(Span::from_hours(20));
+    let done = payer.upkeep(&*world.bank).await.unwrap();
+    assert_eq!((done.renewed, done.troubles.len()), (1, 1), "{:?}", done.troubles);
+    payer.pay_draft(&purchase(&payee, 2)).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_payee_whose_goods_were_acknowledged_is_paid_for_a_draft_that_was_stopped() {
     let world = World::new();
     let (payer, payee) = two(&world).await;
