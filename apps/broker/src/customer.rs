@@ -32,6 +32,8 @@ use crate::pocket::{Asked, Kept, Pocket, PocketError};
 const LIFE: Span = Span::from_hours(24);
 /// A session is asked to run so much longer than its broker insists on, for clocks that differ.
 const LIFE_SLACK_SECS: u64 = 60;
+/// Where the account does not hold what a session is worth, one worth so much less is tried.
+const SMALLER_PART: u64 = 4;
 
 /// Why nothing was bought.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +59,9 @@ pub enum BuyError {
     /// No such seller.
     #[error("the broker does not buy from {0}; nothing was paid")]
     NoSeller(String),
+    /// A seller that the broker cannot buy from just now.
+    #[error("the broker buys from {0}, but has no session there at present; nothing was paid")]
+    NotReady(String),
     /// More than is allowed.
     #[error("it costs {price}, which is above {most}; nothing was paid")]
     Dear {
@@ -126,6 +131,12 @@ impl Customer {
         Ok(Self { client, wallet, site, offer, list })
     }
 
+    /// The broker's site: tokens and sessions are kept under it.
+    #[must_use]
+    pub fn site(&self) -> &str {
+        &self.site
+    }
+
     /// Whom it buys from.
     #[must_use]
     pub fn sellers(&self) -> &[SellerLine] {
@@ -135,7 +146,23 @@ impl Customer {
     /// The seller with this key, or at this address.
     pub fn seller(&self, name: &str) -> Result<&SellerLine, BuyError> {
         let is_it = |line: &&SellerLine| line.seller.to_string() == name || same_site(&line.origin, name);
-        self.sellers().iter().find(is_it).ok_or_else(|| BuyError::NoSeller(name.to_owned()))
+        self.sellers().iter().find(is_it).ok_or_else(|| self.nobody(name))
+    }
+
+    /// The seller with this key, who says to be at this address.
+    pub fn seller_at(&self, seller: PeerId, site: &str) -> Result<&SellerLine, BuyError> {
+        self.sellers().iter().find(|line| line.seller == seller).ok_or_else(|| self.nobody(site))
+    }
+
+    /// Where sellers are that the broker has no session with at present.
+    #[must_use]
+    pub fn waiting(&self) -> &[String] {
+        self.list.waiting.as_slice()
+    }
+
+    fn nobody(&self, name: &str) -> BuyError {
+        let waits = self.waiting().iter().any(|origin| same_site(origin, name));
+        if waits { BuyError::NotReady(name.to_owned()) } else { BuyError::NoSeller(name.to_owned()) }
     }
 
     /// What a seller of small products has on its shelf, by its own word.
@@ -303,10 +330,30 @@ impl Customer {
                 return Ok(session);
             }
         }
+        let need = self.offer.order.price.checked_mul(units.into())?;
+        let usual = need.currency().micros(self.wallet.settings().chains.value_micros)?;
+        let mut worth = if usual.compare(need)?.is_gt() { usual } else { need };
+        loop {
+            match self.open_worth(units, worth).await {
+                Err(BuyError::Broker(BrokerAskError::Refused(why))) if why.code == Code::Funds => {
+                    if worth == need {
+                        let detail = format!("{worth} cannot be set aside for a session with the broker: {why}");
+                        return Err(BrokerAskError::Refused(Refusal { detail: detail.into(), ..why }).into());
+                    }
+                    // Not enough for a session to keep: a smaller one, in the end for this purchase only.
+                    let part = worth.currency().micros(worth.as_micros() / SMALLER_PART)?;
+                    worth = if part.compare(need)?.is_gt() { part } else { need };
+                }
+                opened => return opened,
+            }
+        }
+    }
+
+    async fn open_worth(&self, units: u32, worth: Amount) -> Result<CouponSession, BuyError> {
         let life = LIFE.max(Span::from_secs(self.offer.life_min_secs.saturating_add(LIFE_SLACK_SECS)));
         let not_after = Some(self.wallet.now().after(life));
-        let wish = Wish { site: self.site.clone(), order: self.offer.order.clone(), units, at_most: None, not_after };
-        let (asking, initiate) = self.wallet.coupon_ask(wish).await?;
+        let (site, order, at_most) = (self.site.clone(), self.offer.order.clone(), Some(worth));
+        let (asking, initiate) = self.wallet.coupon_ask(Wish { site, order, units, at_most, not_after }).await?;
         let invoice = self.client.initiate(&initiate).await?;
         self.confirm(asking.on_invoice(invoice).await?).await
     }

@@ -14,6 +14,7 @@
 pub mod client;
 pub mod customer;
 mod engine;
+mod heard;
 pub mod messages;
 pub mod pocket;
 mod rows;

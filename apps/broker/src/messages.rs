@@ -171,6 +171,9 @@ pub struct SellerList {
     /// What a translation costs besides, in the buyer's units.
     #[n(1)]
     pub fee: u32,
+    /// Where sellers are that it has no session with at present.
+    #[n(2)]
+    pub waiting: Bounded<String, SELLERS_MAX>,
 }
 
 /// A seller.

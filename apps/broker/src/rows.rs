@@ -114,10 +114,7 @@ pub(crate) struct ExchangeRow {
     /// Of which entry in the buyer's log.
     #[n(0)]
     pub(crate) paid: LogEntry,
-    /// As in [`Pay::turn`].
     #[n(1)]
-    pub(crate) turn: u32,
-    #[n(2)]
     pub(crate) answer: ExchangeAnswer,
 }
 

@@ -190,7 +190,10 @@ impl BrokerServer {
         if let Some(every) = every {
             tasks.push(tokio::spawn(keep_going(Arc::clone(&engine), every, stopped(stopping))));
         }
-        tracing::info!(%address, "the broker is open");
+        match engine.stall {
+            None => tracing::info!(%address, "the broker is open"),
+            Some(_) => tracing::info!(%address, "the stall is open"),
+        }
         Ok(Self { address, endpoint, engine, stop, tasks })
     }
 
@@ -346,7 +349,10 @@ async fn sellers(State(engine): House) -> impl IntoResponse {
         Some(SellerLine { seller: *seller, origin: origin.clone(), unit, realm, ends })
     });
     let sellers = Bounded::new(lines.take(SELLERS_MAX).collect()).unwrap_or_else(Bounded::empty);
-    said(&SellerList { sellers, fee: engine.terms.fee })
+    let named = engine.terms.sellers.iter().map(ToString::to_string);
+    let waiting = named.filter(|named| !desk.origins.values().any(|met| met == named)).collect();
+    let waiting = Bounded::new(waiting).unwrap_or_else(Bounded::empty);
+    said(&SellerList { sellers, fee: engine.terms.fee, waiting })
 }
 
 async fn initiate(State(engine): House, body: Bytes) -> Answer {

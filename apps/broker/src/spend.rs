@@ -1,17 +1,16 @@
 //! Spending a prefetched token with the seller it is for: no wallet, no session, no broker.
 
 use farthing_core::amount::Amount;
-use farthing_core::refusal::Money;
 use farthing_core::time::Time;
 use farthing_dialects::problem::{self, PaymentProblem};
 use farthing_dialects::quote::{Quote, request_digest};
-use farthing_dialects::{Unreadable, names, payment, receipt};
+use farthing_dialects::{Unreadable, payment};
 use farthing_net::http::client::{ClientError, client, read_bounded};
 use farthing_net::http::endpoint::Endpoint;
-use farthing_net::http::problem::PROBLEM_JSON;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use reqwest::{Method, Response, StatusCode};
 
+use crate::heard::{self, Heard, hear};
 use crate::messages::{BODY_BYTES_MAX, Passed};
 use crate::pocket::{Kept, Pocket, PocketError};
 
@@ -109,49 +108,53 @@ pub async fn spend(pocket: &mut Pocket, now: Time, seller: &Endpoint, http: &Pas
             }
             Err(_) => return Err(SpendError::Unknown),
         };
-        if let Said::Answer(answer) = judged(pocket, &kept, response).await? {
+        let heard = hear(&line, &base, response, kept.token.terms.index).await;
+        if let Said::Answer(answer) = judged(pocket, &kept, heard)? {
             return Ok(*answer);
         }
     }
-    Err(SpendError::Refused("it gives units back faster than they are spent".to_owned()))
+    Err(SpendError::Refused("other payments in its session were given back meanwhile: try again".to_owned()))
 }
 
 /// What became of a token, by the seller's answer.
-async fn judged(pocket: &mut Pocket, kept: &Kept, response: Response) -> Result<Said, SpendError> {
-    let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-    if let Some(ack) = text(names::PAYMENT_RECEIPT).and_then(|value| receipt::read(value).ok()) {
-        let spent = if ack.charged == 0 { None } else { kept.worth() };
-        match spent {
-            Some(_) => pocket.forget(kept)?,
-            None => pocket.put_back(kept, ack.turn)?,
-        }
-        return Ok(Said::Answer(Box::new(answer(response, spent).await?)));
-    }
-    let is_problem = text("content-type").is_some_and(|kind| kind.starts_with(PROBLEM_JSON));
-    let refuses = is_problem && !response.status().is_success();
-    if !refuses {
-        if !response.status().is_server_error() {
+fn judged(pocket: &mut Pocket, kept: &Kept, heard: Heard) -> Result<Said, SpendError> {
+    let answer = |said: heard::Said, spent| {
+        let heard::Said { status, media_type, body } = said;
+        Ok(Said::Answer(Box::new(Answer { status, media_type, body, spent })))
+    };
+    match heard {
+        Heard::Settled(said, ack) if ack.charged > 0 => {
             pocket.forget(kept)?;
+            answer(said, kept.worth())
         }
-        return Ok(Said::Answer(Box::new(answer(response, kept.worth()).await?)));
+        Heard::Settled(said, ack) => {
+            pocket.put_back(kept, ack.turn)?;
+            match serde_json::from_slice::<PaymentProblem>(&said.body) {
+                // It was sent before and given back since, or others were: this word of it counts.
+                Ok(told) if told.is(problem::REPLAYED) && ack.turn > kept.turn => Ok(Said::Again),
+                Ok(told) if said.status == StatusCode::PAYMENT_REQUIRED.as_u16() => {
+                    Err(SpendError::Refused(told.detail))
+                }
+                // The service failed, or said no: that is the answer, and it cost nothing.
+                _ => answer(said, None),
+            }
+        }
+        Heard::Used(_, why) => {
+            pocket.forget(kept)?;
+            Err(SpendError::Spent(why))
+        }
+        Heard::Refused(told) => {
+            pocket.put_back(kept, 0)?;
+            Err(SpendError::Refused(told.detail))
+        }
+        Heard::Unproven(said) => {
+            if said.status < StatusCode::INTERNAL_SERVER_ERROR.as_u16() {
+                pocket.forget(kept)?;
+            }
+            answer(said, kept.worth())
+        }
+        Heard::Nothing => Err(SpendError::Unknown),
     }
-    let body = read_bounded(response, BODY_BYTES_MAX).await.map_err(|_| SpendError::Unknown)?;
-    let told: PaymentProblem = serde_json::from_slice(&body).map_err(|_| SpendError::Unknown)?;
-    if told.is(problem::IN_PROGRESS) || told.is(problem::NOT_DURABLE) || told.money == Money::Unknown {
-        return Err(SpendError::Unknown);
-    }
-    if let Ok(Some(ack)) = told.ack()
-        && ack.charged == 0
-    {
-        pocket.put_back(kept, ack.turn)?;
-        return if ack.turn > kept.turn { Ok(Said::Again) } else { Err(SpendError::Refused(told.detail)) };
-    }
-    if told.is(problem::REPLAYED) || told.money == Money::MovedBefore {
-        pocket.forget(kept)?;
-        return Err(SpendError::Spent(told.detail));
-    }
-    pocket.put_back(kept, 0)?;
-    Err(SpendError::Refused(told.detail))
 }
 
 /// What a 402 asks for.

@@ -200,12 +200,7 @@ impl Broker {
         if pay.order != want.order(session.realm()) {
             return Err(BrokerError::OtherWant);
         }
-        // Of another payment with that index the session knows: its units may have come back.
-        if let Some(job) = self.jobs.get(&(buyer, pay.index))
-            && job.paid == pay.entry()
-            && pay.turn <= job.turn
-            && session.made(pay)
-        {
+        if let Some(job) = self.repeated(buyer, pay) {
             return Ok(job.drawn.clone());
         }
         if self.jobs.len() >= JOBS_MAX {
@@ -229,6 +224,15 @@ impl Broker {
         Ok(drawn)
     }
 
+    /// The translation that a coupon is a repeat of, if it is one. Whoever sends it again may know by
+    /// now that units of other coupons were given back; only where its own were, is it another payment.
+    #[must_use]
+    pub fn repeated(&self, buyer: ChainId, pay: &Pay) -> Option<&Job> {
+        let session = self.buyers.get(&buyer)?;
+        let job = self.jobs.get(&(buyer, pay.index))?;
+        (job.paid == pay.entry() && !job.is_past(pay.turn) && session.made(pay)).then_some(job)
+    }
+
     /// Takes the seller's answer (BT-3) and makes the buyer's (BT-4). What the seller did not use is
     /// the broker's to use again, and the buyer's in turn.
     ///
@@ -245,6 +249,28 @@ impl Broker {
         let charged = self.sellers.get_mut(&want.seller).ok_or(BrokerError::NoSeller)?.on_ack(ack)?;
         let price = if charged == 0 { 0 } else { self.quote(name.0, want.seller, charged)? };
         self.finish(name, price.min(paid.units), ack.response)
+    }
+
+    /// The seller says that a coupon was used, and gives its word on no part of it: it is given up, and
+    /// so is the buyer's.
+    ///
+    /// # Errors
+    /// [`BrokerError`].
+    pub fn on_used(&mut self, name: JobName) -> Result<Ack, BrokerError> {
+        let job = self.jobs.get(&name).ok_or(BrokerError::NoJob)?;
+        let (seller, paid) = (job.want.seller, job.paid);
+        let pay = match job.drawn {
+            Drawn::Done(done) => return Ok(done),
+            Drawn::Forward(pay) => pay,
+            Drawn::Token(_) | Drawn::Withheld(_) => return Err(BrokerError::NoJob),
+        };
+        // In a session that was replaced nothing is open any more.
+        if self.drew(seller, &pay)
+            && let Some(spender) = self.sellers.get_mut(&seller)
+        {
+            spender.give_up(pay.index)?;
+        }
+        self.finish(name, paid.units, Digest([0; 32]))
     }
 
     /// Takes the goods that the seller shows for a withheld coupon, and lets go of both sides in one

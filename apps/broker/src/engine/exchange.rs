@@ -211,7 +211,11 @@ impl Engine {
             tracing::error!(%fault, "the broker's records cannot be read");
             later("the broker cannot read its records")
         })?;
-        Ok(row.filter(|row| (row.paid, row.turn) == (pay.entry(), pay.turn)).map(|row| row.answer))
+        let is_of_it = |row: &ExchangeRow| {
+            let (ExchangeAnswer::Fair { ack, .. } | ExchangeAnswer::Off { ack, .. }) = &row.answer;
+            row.paid == pay.entry() && !ack.is_past(&row.paid, pay.turn)
+        };
+        Ok(row.filter(is_of_it).map(|row| row.answer))
     }
 }
 
@@ -228,7 +232,7 @@ fn keep(
     job: &Job,
     answer: ExchangeAnswer,
 ) -> Result<(), farthing_ledger::StoreFault> {
-    rows::keep(cx, EXCHANGES, name, &ExchangeRow { paid: job.paid, turn: job.turn, answer })
+    rows::keep(cx, EXCHANGES, name, &ExchangeRow { paid: job.paid, answer })
 }
 
 fn forgotten() -> Refusal {

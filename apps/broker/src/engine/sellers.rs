@@ -60,7 +60,14 @@ impl Engine {
         }
         let origin = self.desk().origins.get(&seller).cloned();
         let unknown = || Refusal::new(Code::Unknown, "the broker does not buy from this seller");
-        self.buy_session(&origin.ok_or_else(unknown)?).await
+        match self.buy_session(&origin.ok_or_else(unknown)?).await {
+            // It is the broker that has too little, and its owner reads what to do in its log.
+            Err(why) if why.code == Code::Funds => {
+                tracing::warn!(seller = %seller.short(), %why, "no further session with this seller");
+                Err(later("the broker cannot pay this seller at present: send the very same again later"))
+            }
+            bought => bought,
+        }
     }
 
     /// Buys a session from whoever sells at that address: 3KP, the buyer's half.
@@ -117,14 +124,14 @@ impl Engine {
                     if why.money != Money::Unknown && why.remedy != farthing_core::refusal::Remedy::Again {
                         self.forget_buying(seller).await?;
                     }
-                    return Err(why);
+                    return Err(self.short_of(why, &offer));
                 }
             };
         let spender = match purchase.on_confirm(&buyer, confirm) {
             Ok(spender) => spender,
             Err(refused) => {
                 self.forget_buying(seller).await?;
-                return Err(refused.1);
+                return Err(self.short_of(refused.1, &offer));
             }
         };
         let (desk, seed, origin) = (Arc::clone(&self.desk), row.seed, row.origin);
@@ -138,6 +145,21 @@ impl Engine {
             Ok(())
         };
         self.driver.transact(keep).await.map_err(no_reply)
+    }
+
+    /// Why there is no session: how much was missing, where the bank says that it was too little.
+    fn short_of(&self, why: Refusal, offer: &Offer) -> Refusal {
+        let units = self.terms.units.min(offer.units_max);
+        match offer.order.price.checked_mul(units.into()) {
+            Ok(sum) if why.code == Code::Funds => {
+                let price = offer.order.price;
+                let detail = format!(
+                    "{units} units of {price} need {sum} that is not set aside already: put more in with farthing wallet fund, or start the broker with fewer --units"
+                );
+                Refusal { detail: detail.into(), ..why }
+            }
+            _ => why,
+        }
     }
 
     /// Whether a seller that we have a session with says to be at another address, and we are not told

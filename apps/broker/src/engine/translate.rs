@@ -7,15 +7,15 @@ use farthing_core::refusal::{Code, Money, Refusal, Remedy};
 use farthing_core::sign::Signed;
 use farthing_core::wire;
 use farthing_coupon::broker::{BrokerError, Drawn, Form, JobName, Translated, Want};
-use farthing_coupon::micro::{Ack, Pay};
+use farthing_coupon::micro::Pay;
 use farthing_coupon::spender::SpendError;
+use farthing_dialects::payment;
 use farthing_dialects::quote::request_digest;
-use farthing_dialects::{names, payment, receipt};
-use farthing_net::http::client::read_bounded;
 use farthing_role::{Context, Halt};
 use reqwest::Method;
 
 use super::{Desk, Engine, later, lock, no_reply};
+use crate::heard::{Heard, Said, hear};
 use crate::messages::{BODY_BYTES_MAX, Passed, PrefetchAnswer, PrefetchAsk, SerialAnswer, SerialAsk, TEXT_BYTES_MAX};
 use crate::rows::{self, ANSWERS, AnswerRow, BUYERS, BuyerRow, JOBS, SELLERS, SellerRow, job_key, seller_key};
 
@@ -42,8 +42,8 @@ impl Engine {
             },
         };
         let _away = self.away(want.seller);
-        let (status, media_type, body, ack) = self.pass_on(&want, &drawn, &http).await?;
-        self.finish(name, pay, want, ack, move |ack| SerialAnswer { status, media_type, body, ack }).await
+        let heard = self.pass_on(&want, &drawn, &http).await?;
+        self.finish(name, (pay, drawn), want, heard).await
     }
 
     /// The seller's coupon for a buyer's, if it can still be sent.
@@ -87,11 +87,10 @@ impl Engine {
     async fn draw(&self, chain: ChainId, pay: Pay, want: Want) -> Result<Translation, Drawing> {
         let desk = Arc::clone(&self.desk);
         let work = move |cx: &mut Context<'_>| {
-            let before = rows::read::<AnswerRow>(&*cx.tx, ANSWERS, &job_key((chain, pay.index)))?;
-            if let Some(row) = before.filter(|row| row.pay == pay) {
-                return Ok(Some(Translation::Answered(Box::new(row.answer))));
-            }
             let mut desk = lock(&desk);
+            if let Some(answer) = answered(cx, &desk, (chain, pay.index), &pay)? {
+                return Ok(Some(Translation::Answered(Box::new(answer))));
+            }
             if desk.closed.contains(&chain) && desk.broker.job((chain, pay.index)).is_none() {
                 return Err(Refusal::new(Code::State, "the session is closed: open another one").into());
             }
@@ -113,28 +112,12 @@ impl Engine {
         }
     }
 
-    /// BT-2 and BT-3: the request with our coupon, and what the seller answers. Where no answer
-    /// comes, the same coupon goes with the same request the next time.
-    async fn pass_on(
-        &self,
-        want: &Want,
-        drawn: &Pay,
-        http: &Passed,
-    ) -> Result<(u16, Option<String>, Vec<u8>, Ack), Refusal> {
-        let (origin, chain) = {
-            let desk = self.desk();
-            let chain = desk.broker.seller(want.seller).map(farthing_coupon::spender::Spender::chain);
-            (desk.origins.get(&want.seller).cloned(), chain)
-        };
-        let (Some(origin), Some(chain)) = (origin, chain) else {
-            return Err(Refusal::new(Code::Unknown, "the broker does not buy from this seller"));
-        };
+    /// BT-2 and BT-3: the request with our coupon, and what the seller answers. Where nothing is known
+    /// of the coupon afterwards, it goes with the same request the next time.
+    async fn pass_on(&self, want: &Want, drawn: &Pay, http: &Passed) -> Result<Heard, Refusal> {
+        let (origin, chain) = self.way_to(want.seller)?;
         let method = Method::from_bytes(http.method.as_bytes());
         let method = method.map_err(|_| Refusal::new(Code::Malformed, "this is no method of HTTP"))?;
-        let lost = || {
-            later("the seller did not answer: send the very same again, and it costs nothing more")
-                .money(Money::Unknown)
-        };
         let line = self.line(&origin)?;
         let mut request = line
             .http
@@ -145,40 +128,66 @@ impl Engine {
             request = request.header(reqwest::header::CONTENT_TYPE, media_type);
         }
         let answer = request.send().await.map_err(|_| lost())?;
-        let text = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let (status, media_type, ack) = (answer.status().as_u16(), text("content-type"), text(names::PAYMENT_RECEIPT));
-        let body = read_bounded(answer, BODY_BYTES_MAX).await.map_err(|_| lost())?.to_vec();
-        let ack = ack.and_then(|ack| receipt::read(&ack).ok()).ok_or_else(|| {
+        let status = answer.status().as_u16();
+        match hear(&line.http, &line.url(""), answer, drawn.index).await {
+            heard @ (Heard::Settled(..) | Heard::Used(..)) => Ok(heard),
             // Our own coupon is the seller's to answer for: the buyer's waits with it.
-            tracing::warn!(seller = %want.seller.short(), status, "an answer without a receipt");
-            lost()
-        })?;
-        Ok((status, media_type, body, ack))
+            Heard::Refused(told) => {
+                tracing::warn!(seller = %want.seller.short(), status, why = told.detail, "a seller refuses a coupon");
+                let why = format!("the seller refuses the broker's coupon ({}): send the very same again", told.detail);
+                Err(Refusal { detail: why.into(), ..lost() })
+            }
+            Heard::Unproven(_) => {
+                tracing::warn!(seller = %want.seller.short(), status, "an answer without a receipt");
+                Err(lost())
+            }
+            Heard::Nothing => Err(lost()),
+        }
     }
 
     /// Takes the seller's acknowledgement and makes the buyer's; keeps the answer for repeats.
     async fn finish(
         &self,
         name: JobName,
-        pay: Pay,
+        (pay, drawn): (Pay, Pay),
         want: Want,
-        ack: Ack,
-        answer: impl FnOnce(Ack) -> SerialAnswer + Send + 'static,
+        heard: Heard,
     ) -> Result<SerialAnswer, Refusal> {
         let desk = Arc::clone(&self.desk);
         let work = move |cx: &mut Context<'_>| {
-            if let Some(row) = rows::read::<AnswerRow>(&*cx.tx, ANSWERS, &job_key(name))?.filter(|row| row.pay == pay) {
-                return Ok(row.answer);
-            }
             let mut desk = lock(&desk);
-            let ack = desk.broker.on_ack(name, &ack).map_err(Refusal::from)?;
-            let answer = answer(ack);
+            if let Some(answer) = answered(cx, &desk, name, &pay)? {
+                return Ok(answer);
+            }
+            // Answered by another copy of the request, and paid anew since: this is not its answer.
+            if desk.broker.job(name).is_none_or(|job| job.drawn != Drawn::Forward(drawn)) {
+                return Err(lost().into());
+            }
+            let (said, ack) = match heard {
+                Heard::Settled(said, ack) => (said, desk.broker.on_ack(name, &ack).map_err(Refusal::from)?),
+                Heard::Used(said, _) => (said, desk.broker.on_used(name).map_err(Refusal::from)?),
+                Heard::Refused(_) | Heard::Unproven(_) | Heard::Nothing => return Err(lost().into()),
+            };
+            let Said { status, media_type, body } = said;
+            let answer = SerialAnswer { status, media_type, body, ack };
             rows::keep(cx, ANSWERS, name, &AnswerRow { pay, answer: answer.clone() })?;
             write(cx, &desk, name, &want)?;
             Ok(answer)
         };
         self.driver.transact(work).await.map_err(no_reply)
     }
+}
+
+fn lost() -> Refusal {
+    later("the seller did not answer: send the very same again, and it costs nothing more").money(Money::Unknown)
+}
+
+/// What was answered to a coupon, if it was, and is remembered.
+fn answered(cx: &Context<'_>, desk: &Desk, name: JobName, pay: &Pay) -> Result<Option<SerialAnswer>, Halt> {
+    let row = rows::read::<AnswerRow>(&*cx.tx, ANSWERS, &job_key(name))?;
+    // The row is of the job as it stands once that is done, and of one before it until then.
+    let is_repeat = desk.broker.repeated(name.0, pay).is_some_and(|job| matches!(job.drawn, Drawn::Done(_)));
+    Ok(row.filter(|row| row.pay == *pay || is_repeat).map(|row| row.answer))
 }
 
 /// What came of a buyer's coupon.

@@ -92,3 +92,32 @@ async fn an_answer_that_never_came_does_not_keep_the_broker_from_a_new_session()
     assert_eq!(town.money(&crate::town::key(20)).await.0, 4_000);
     assert_eq!(town.money(&town.broker_key()).await.0, 1_000_000);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_three_answers_that_were_lost_each_is_fetched_whatever_came_of_the_others() {
+    let (town, shop) = Town::with_shop(100).await;
+    let mut stranger = town.stranger(1, 1_000).await;
+    shop.set_broken(true);
+    let mut asks = Vec::new();
+    for nth in 0..3 {
+        let ask = stranger.ask(shop.id(), &format!("/item/{nth}"), 1);
+        shop.mute(1);
+        assert!(stranger.serial(&town, &ask).await.is_err());
+        asks.push(ask);
+    }
+    for mut ask in asks {
+        // Made again, it knows how often units were given back by now, and is the same payment.
+        ask.pay = stranger.spender.again(ask.pay.index).unwrap();
+        let answer = stranger.serial(&town, &ask).await.unwrap();
+        assert_eq!((answer.status, answer.ack.charged), (500, 0));
+        assert_eq!(town.to_broker().serial(&ask).await.unwrap(), answer);
+    }
+    assert_eq!((stranger.spender.left(), stranger.spender.unanswered().len()), (1_000, 0));
+    // Known to have come back, the units buy something else.
+    shop.set_broken(false);
+    let ask = stranger.ask(shop.id(), "/item/0", 1);
+    assert_eq!(stranger.serial(&town, &ask).await.unwrap().ack.charged, 10);
+    town.settle(&shop).await;
+    assert_eq!(town.money(&stranger.account).await.0, 999_000);
+    assert_eq!(town.money(&town.broker_key()).await.0, 1_000_000);
+}

@@ -83,6 +83,15 @@ pub enum Drawn {
     Done(#[n(0)] Ack),
 }
 
+impl Ack {
+    /// Whether a payment that was answered so is another than one made with this turn: its units were
+    /// given back, and whoever made the later one knew.
+    #[must_use]
+    pub const fn is_past(&self, paid: &LogEntry, turn: u32) -> bool {
+        self.charged < paid.units && turn >= self.turn
+    }
+}
+
 /// A translation as the broker remembers it.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub struct Job {
@@ -105,6 +114,16 @@ impl Job {
     #[must_use]
     pub const fn is_open_exchange(&self) -> bool {
         matches!(self.want.form, Form::Exchange { .. }) && !matches!(self.drawn, Drawn::Done(_))
+    }
+
+    /// Whether units of its coupon were given back by the time that somebody who pays with this turn
+    /// knew of it: then it is over, and they may be paid again.
+    #[must_use]
+    pub const fn is_past(&self, turn: u32) -> bool {
+        match &self.drawn {
+            Drawn::Done(ack) => ack.is_past(&self.paid, turn),
+            _ => false,
+        }
     }
 
     /// Whether its coupon waits for goods: taken from the buyer, and not yet the seller's.
