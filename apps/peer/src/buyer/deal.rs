@@ -135,9 +135,12 @@ impl<'a, P: Pocket> Deal<'a, P> {
         let stream = node.open(self.seller.peer, &self.seller.addresses).await?;
         let guest = Guest::greet(stream, self.seller.peer, pocket.network(), *deadlines).await?;
         let peer = self.seller.peer;
-        let before = match self.trip.scheme {
-            Some(_) => self.lot_of_before().map(|lot| lot.quote),
-            None => self.quotes(move |quotes| quotes.of(peer)).await.flatten(),
+        // What was paid together is fetched first, whatever is wanted now.
+        let lot = self.lot_of_before();
+        let together = lot.is_some() || self.trip.scheme.is_some();
+        let before = match together {
+            true => lot.map(|lot| lot.quote),
+            false => self.quotes(move |quotes| quotes.of(peer)).await.flatten(),
         };
         let quoted = guest.want(*content, before.clone(), clock.now()).await?;
         let order = quoted.quote().body().0.clone();
@@ -159,8 +162,8 @@ impl<'a, P: Pocket> Deal<'a, P> {
             let taking = quoted.free().ok_or(TalkError::OutOfTurn)?;
             return self.take(taking, member, &order, flight).await;
         }
-        if let Some(scheme) = self.trip.scheme {
-            return self.by_lot(quoted, &order, scheme, member, flight).await;
+        if together {
+            return self.by_lot(quoted, &order, self.trip.scheme, member, flight).await;
         }
         let resuming = before.filter(|before| before == quoted.quote().signed());
         let mut visiting = self.begin(quoted, order, resuming).await?;

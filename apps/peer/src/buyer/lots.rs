@@ -23,7 +23,7 @@ use crate::talk::TalkError;
 use crate::talk::buying::{Quoted, Taking};
 use crate::talk::handover::{LOT_MAX, Lot, RUNS_MAX, Run};
 use crate::talk::messages::Quote;
-use crate::wallet::Scheme;
+use crate::wallet::{Scheme, WalletError};
 
 /// A lot that is paid, or is to be.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
@@ -34,6 +34,9 @@ pub(super) struct Begun {
     /// Its pieces.
     #[n(1)]
     pub(super) pieces: Bounded<Run, RUNS_MAX>,
+    /// By what it is paid, whatever is wanted of later ones.
+    #[n(2)]
+    pub(super) scheme: Scheme,
 }
 
 /// Lots under way in one download, at most one of each seller.
@@ -95,7 +98,7 @@ impl<'a, P: Pocket> Deal<'a, P> {
         &mut self,
         quoted: Quoted<PeerStream>,
         order: &Order,
-        scheme: Scheme,
+        scheme: Option<Scheme>,
         member: Option<Member<'a>>,
         first: Flight<'a>,
     ) -> Result<Next, Left> {
@@ -110,9 +113,17 @@ impl<'a, P: Pocket> Deal<'a, P> {
                 (lot, owed)
             }
             None => {
+                let Some(scheme) = scheme else {
+                    // The quote of an earlier lot holds no more, and no other is wanted.
+                    tracing::warn!("a lot that was paid cannot be fetched any more: see your drafts");
+                    self.forget_lot().await;
+                    drop(first);
+                    quoted.leave().await;
+                    return Ok(Next::Another);
+                };
                 let flights = self.gather(&member, order, first);
                 let pieces = Lot::runs(&flights.iter().map(Flight::piece).collect::<Vec<_>>());
-                (Begun { quote, pieces }, flights)
+                (Begun { quote, pieces, scheme }, flights)
             }
         };
         flights.retain(|flight| Lot::covers(&begun.pieces, flight.piece()));
@@ -125,10 +136,11 @@ impl<'a, P: Pocket> Deal<'a, P> {
                 return Err(Left::Wallet(super::PocketError("a lot cannot be written down; nothing was paid".into())));
             }
         }
-        let payment = match self.trip.pocket.pay_whole(scheme, &lot_order).await {
+        let payment = match self.trip.pocket.pay_whole(begun.scheme, &lot_order).await {
             Ok(payment) => payment,
             Err(why) => {
-                if !resumed {
+                // Nothing was paid, or it was stopped since: begin another one the next time.
+                if !resumed || matches!(why.0.downcast_ref(), Some(WalletError::Order(_))) {
                     self.forget_lot().await;
                 }
                 quoted.leave().await;

@@ -4,6 +4,7 @@ use farthing_core::order::{DESCRIPTION_MAX, Order, Receipt};
 use farthing_core::refusal::{Code, Refusal};
 use farthing_core::sign::Signed;
 use farthing_core::time::{SKEW, Time};
+use farthing_net::content::deceives;
 use farthing_netpay::messages::{Pay, Visit};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -96,6 +97,9 @@ pub fn check_owed(order: &Order, now: Time) -> Result<(), Refusal> {
     }
     if order.description.len() > DESCRIPTION_MAX {
         return Err(Refusal::new(Code::Malformed, "the order's description is too long"));
+    }
+    if order.description.chars().any(deceives) {
+        return Err(Refusal::new(Code::Malformed, "the order's description holds hidden characters"));
     }
     if order.created > now.after(SKEW) {
         return Err(Refusal::new(Code::NotYet, "the order is made in the future: a clock is wrong"));

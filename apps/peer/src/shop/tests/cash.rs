@@ -83,6 +83,8 @@ async fn payee_is_not_owed_what_names_another_is_early_or_is_content() {
     assert_eq!(world.refuses_to_be_owed(&early).await, Code::NotYet);
     let content = Order { content: Some(world.manifest.root), ..owed(me, 7) };
     assert_eq!(world.refuses_to_be_owed(&content).await, Code::Order);
+    let hidden = Order { description: "\u{202e}gift".to_owned(), ..owed(me, 7) };
+    assert_eq!(world.refuses_to_be_owed(&hidden).await, Code::Malformed);
     let many = Order { size: 3, ..owed(me, 7) };
     assert_eq!(world.refuses_to_be_owed(&many).await, Code::Order);
 }
