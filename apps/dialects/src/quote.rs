@@ -84,7 +84,8 @@ impl Quote {
         if micros == 0 {
             return u64::MAX;
         }
-        u64::try_from(money * u128::from(self.rate.per) / micros).unwrap_or(u64::MAX)
+        // Where the product saturates, what is left of it after the division still fills 64 bits.
+        u64::try_from(money.saturating_mul(u128::from(self.rate.per)) / micros).unwrap_or(u64::MAX)
     }
 
     /// The most it can cost.

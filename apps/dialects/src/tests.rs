@@ -308,4 +308,8 @@ fn a_price_per_many_bytes_is_rounded_up_once_and_covers_what_it_says() {
     assert_eq!((quote.coupons_for(0), quote.coupons_for(1), quote.coupons_for(10_000)), (0, 1, 1));
     assert_eq!((quote.coupons_for(10_001), quote.covered_by(1), quote.covered_by(0)), (2, 10_000, 0));
     assert_eq!(quote.coupons_for(u64::MAX), WINDOW);
+    // A seller may name any numbers.
+    let vast =
+        Quote { coupon: Currency::XTS.micros(1 << 50).unwrap(), rate: Rate { per: u64::MAX, ..quote.rate }, ..quote };
+    assert_eq!((vast.covered_by(u32::MAX), vast.coupons_for(u64::MAX)), (u64::MAX, 1));
 }
