@@ -169,7 +169,7 @@ impl WalletError {
 impl From<NoReply> for WalletError {
     fn from(why: NoReply) -> Self {
         match why {
-            NoReply::Refused(refusal) if refusal.code == Code::Clock => Self::Clock(ClockBehind),
+            NoReply::Refused(refusal) if refusal == ClockBehind.into() => Self::Clock(ClockBehind),
             NoReply::Refused(refusal) => Self::Refused(refusal),
             NoReply::Unknown | NoReply::Down => Self::Records(why.to_string()),
         }

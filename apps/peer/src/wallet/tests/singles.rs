@@ -254,6 +254,30 @@ async fn a_draft_given_back_is_not_paid_counts_no_more_and_its_request_is_open_a
 }
 
 #[tokio::test]
+async fn a_draft_that_travels_slowly_is_taken_but_not_by_a_payee_that_may_have_forgotten_it() {
+    let world = World::new();
+    let (payer, payee) = two(&world).await;
+    let it = purchase(&payee, 1);
+    let file = world.home("payee.backup");
+    payee.backup(&file, &Protection::None).await.unwrap();
+    let handed = payer.pay_draft(&it).await.unwrap();
+    world.clock.advance(Span::from_hours(3));
+    assert!(matches!(payee.take(handed.clone(), expected(&it)).await.unwrap(), Taken::Serve { again: false, .. }));
+    payee.close().await;
+    let back = Wallet::restore(&world.home("again"), &file, &Protection::None, world.options()).await.unwrap();
+    back.set_desk(world.bank.clone()).await;
+    for _ in 0..2 {
+        let refused = back.take(handed.clone(), expected(&it)).await;
+        assert!(matches!(refused, Err(WalletError::Refused(why)) if why.code == Code::Clock));
+        back.reconcile(&*world.bank).await.unwrap();
+        world.clock.advance(Span::from_hours(1));
+    }
+    let late = payer.pay_draft(&purchase(&payee, 2)).await.unwrap();
+    world.clock.advance(Span::from_hours(1));
+    assert!(matches!(back.take(late, expected(&purchase(&payee, 2))).await.unwrap(), Taken::Serve { .. }));
+}
+
+#[tokio::test]
 async fn a_payee_that_deposits_what_it_gave_back_holds_up_no_certificate_of_its_payer() {
     let world = World::new();
     let (payer, payee) = two(&world).await;
