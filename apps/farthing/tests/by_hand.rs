@@ -14,7 +14,8 @@ const SEARCHES_MAX: usize = 500;
 /// A bank, an index, and folders for people.
 struct Town {
     folder: tempfile::TempDir,
-    bank: Served,
+    bank: Option<Served>,
+    bank_address: String,
     index: Served,
 }
 
@@ -27,7 +28,19 @@ impl Town {
         let index_home = folder.path().join("i");
         let serve = ["index", "serve", "--listen-on", "127.0.0.1:0", "--bank", bank.address()];
         let index = Served::start(&index_home, &serve);
-        Self { folder, bank, index }
+        let bank_address = bank.address().to_owned();
+        Self { folder, bank: Some(bank), bank_address, index }
+    }
+
+    fn close_bank(&mut self) {
+        self.bank = None;
+    }
+
+    /// Opens it again where it was.
+    fn open_bank(&mut self) {
+        let place = self.bank_address.trim_start_matches("http://").split('#').next().unwrap();
+        let home = self.folder.path().join("b");
+        self.bank = Some(Served::start(&home, &["bank", "serve", "--listen-on", place]));
     }
 
     /// The home of somebody with a wallet and an account.
@@ -37,7 +50,7 @@ impl Town {
         let listen = "/ip4/127.0.0.1/tcp/0";
         let file = format!(
             "bank = \"{}\"\nindex = \"{}\"\nlisten = [\"{listen}\"]\nlocal_discovery = false\n",
-            self.bank.address(),
+            self.bank_address,
             self.index.address()
         );
         fs::write(home.join("farthing.toml"), file).unwrap();
@@ -136,7 +149,7 @@ fn a_wallet_begins_again_from_its_backup_and_from_its_words_and_pays_after_recon
 
     let words_file = town.folder.path().join("words.txt");
     fs::write(&words_file, words).unwrap();
-    let by_words = ["wallet", "restore", "--bank", town.bank.address(), "--words-file", words_file.to_str().unwrap()];
+    let by_words = ["wallet", "restore", "--bank", &town.bank_address, "--words-file", words_file.to_str().unwrap()];
     let by_backup = ["wallet", "restore", backup.to_str().unwrap()];
     for (name, restore) in [("from-words", &by_words[..]), ("from-backup", &by_backup[..])] {
         let home = town.folder.path().join(name);
@@ -215,7 +228,7 @@ fn owner_is_asked_about_much_and_nothing_exceeds_the_policy() {
 fn addresses_given_to_a_new_wallet_need_not_be_given_again() {
     let town = Town::open();
     let home = town.folder.path().join("home");
-    run(&home, &["wallet", "init", "--bank", town.bank.address(), "--index", town.index.address(), "--fund", "1"]);
+    run(&home, &["wallet", "init", "--bank", &town.bank_address, "--index", town.index.address(), "--fund", "1"]);
     assert_eq!(run(&home, &["wallet", "show"])["ready"], "0.50 XTS");
     assert_eq!(run(&home, &["search", "anything"])["hits"].as_array().unwrap().len(), 0);
 }
@@ -228,7 +241,7 @@ fn the_audit_of_a_bank_finds_every_balance_again() {
     let bank = town.folder.path().join("b");
     let audit = run(&bank, &["bank", "audit"]);
     assert_eq!((&audit["clean"], &audit["summary"]["totals"]["XTS"]["world"]), (&true.into(), &(-2_500_000).into()));
-    let liabilities = run(&bank, &["bank", "liabilities", "--bank", town.bank.address()]);
+    let liabilities = run(&bank, &["bank", "liabilities", "--bank", &town.bank_address]);
     assert_eq!(liabilities["conserved"], true);
     let accounts = run(&bank, &["bank", "accounts"]);
     let chains = accounts["accounts"].as_array().unwrap().iter().filter(|account| account["kind"] == "chain");
@@ -294,4 +307,27 @@ fn a_limit_below_the_price_buys_nothing_unless_a_part_is_welcome_and_the_rest_is
     assert_eq!(paid(&buy(&["--max", "0.001", "--partial"])), (Some(6), "0.001 XTS".into()));
     // One piece is missing, and one is paid for.
     assert_eq!(paid(&buy(&["--max", "0.0005"])), (Some(0), "0.0005 XTS".into()));
+}
+
+#[test]
+fn a_file_is_bought_by_drafts_while_the_bank_is_away_and_they_are_deposited_later() {
+    let mut town = Town::open();
+    let (seller, buyer) = (town.person("s"), town.person("k"));
+    run(&buyer, &["wallet", "fund", "5"]);
+    let goods = town.folder.path().join("goods");
+    fs::create_dir(&goods).unwrap();
+    let song: Vec<u8> = (0..700_000_u32).map(|at| (at / 7) as u8).collect();
+    fs::write(goods.join("river song.ogg"), &song).unwrap();
+    let shop = Served::start(&seller, &["share", goods.to_str().unwrap(), "--price", "0.01"]);
+    let found = town.search(&buyer, "river");
+    let content = found["hits"][0]["content"].as_str().unwrap().to_owned();
+    town.close_bank();
+    let down = town.folder.path().join("down");
+    let bought = run(&buyer, &["buy", &content, "--scheme", "draft", "--max", "1", "--out", down.to_str().unwrap()]);
+    assert_eq!(fs::read(down.join("river song.ogg")).unwrap(), song);
+    assert_eq!((bought["paid"].as_str(), bought["sellers"][0]["payments"].as_u64()), (Some("0.03 XTS"), Some(2)));
+    drop(shop);
+    town.open_bank();
+    let deposited = run(&seller, &["drafts", "deposit"]);
+    assert_eq!((deposited["paid"].as_str(), deposited["drafts"].as_u64()), (Some("0.03 XTS"), Some(2)));
 }

@@ -153,7 +153,9 @@ pub(crate) async fn pay(app: &App, args: PayArgs) -> Result<(), Failure> {
     pay.scheme = Some(plan.scheme);
     pay.dry_run = false;
     let out = args.out.as_deref().map(NewText::begin).transpose()?;
-    let paid: money::PaidNow = peer::ask(app, Request::Pay(pay)).await?;
+    let mut paid: money::PaidNow = peer::ask(app, Request::Pay(pay)).await?;
+    // It was chosen then; asked for was only what had been chosen.
+    paid.because = plan.because;
     match (out, &paid.text) {
         (Some(Some(file)), Some(text)) => file.write(text)?,
         (Some(None), Some(text)) if !app.out.is_json() => return crate::show::write(format!("{text}\n").as_bytes()),

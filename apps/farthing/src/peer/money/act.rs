@@ -6,14 +6,15 @@ use farthing_bank::client::BankClient;
 use farthing_core::amount::Amount;
 use farthing_core::id::PeerId;
 use farthing_core::order::{DESCRIPTION_MAX, Order};
-use farthing_core::refusal::Money;
+use farthing_core::refusal::{Money, Remedy};
 use farthing_core::seal::SealPublic;
 use farthing_core::sign::Signed;
 use farthing_core::time::Span;
 use farthing_core::wire;
-use farthing_net::peer::Multiaddr;
+use farthing_net::peer::{Multiaddr, OpenError, PeerStream};
 use farthing_peer::talk::buying::Guest;
-use farthing_peer::talk::handover::ByHand;
+use farthing_peer::talk::handover::{ByHand, Terms};
+use farthing_peer::talk::owing::{Owing, check_owed};
 use farthing_peer::talk::{Deadlines, TalkError, text};
 use farthing_peer::wallet::{
     Circumstances, Contact, Handover, Outgoing, OutgoingState, PaymentRequest, Purchase, Scheme, Wallet, Want, choose,
@@ -99,6 +100,18 @@ pub(crate) async fn pay(at: &Attendant, pay: Pay) -> Result<PaidNow, Failure> {
             .next("have a request of theirs: farthing contacts add NAME farthing:request1…, or pay the request"));
     }
     let errand = Errand { order: target.order.clone(), addresses: target.addresses.clone() };
+    // A payee that is there is asked first: what it does not want is not paid.
+    let reached = if pay.by_hand { None } else { Some(reach(at, &errand).await) };
+    match &reached {
+        Some(Err(why)) if why.refused => {
+            return Err(Failure::new(Kind::Refused, &why.words).money(Money::Unmoved));
+        }
+        Some(Ok(reached)) if !reached.takes(choice.scheme) => {
+            let why = format!("the payee takes no payment by {}", choice.scheme);
+            return Err(Failure::new(Kind::Refused, why).money(Money::Unmoved).next("try another --scheme"));
+        }
+        _ => {}
+    }
     let outbox = Outbox::of(at.settings());
     outbox.keep(&errand)?;
     let purchase = Purchase {
@@ -127,7 +140,10 @@ pub(crate) async fn pay(at: &Attendant, pay: Pay) -> Result<PaidNow, Failure> {
         paid.text = text::write(&ByHand { order: target.order, payment });
         return if paid.text.is_some() { Ok(paid) } else { Err(Failure::other("the payment is too long to be text")) };
     }
-    hand_over(at, &errand, payment, paid).await
+    match reached {
+        Some(reached) => hand_over(at, &errand, reached, payment, paid).await,
+        None => Ok(paid),
+    }
 }
 
 /// What may still be promised by drafts under that name.
@@ -157,17 +173,61 @@ async fn make(
     }
 }
 
-/// Brings a payment to its payee and its receipt back, or keeps it for later.
-async fn hand_over(at: &Attendant, errand: &Errand, payment: Handover, mut paid: PaidNow) -> Result<PaidNow, Failure> {
+/// A payee that is there, and has said how it wants to be paid.
+struct Reached {
+    owing: Owing<PeerStream>,
+    terms: Terms,
+    contact: Option<Contact>,
+}
+
+impl Reached {
+    fn takes(&self, scheme: Scheme) -> bool {
+        self.terms.takes.as_slice().contains(&scheme)
+    }
+}
+
+/// Why a payee was not reached or a payment not handed over.
+struct Unhanded {
+    words: String,
+    /// The payee is there and does not want it.
+    refused: bool,
+}
+
+impl From<TalkError> for Unhanded {
+    fn from(why: TalkError) -> Self {
+        let refused = matches!(&why, TalkError::TurnedDown(refusal) if refusal.remedy != Remedy::Again);
+        Self { words: why.to_string(), refused }
+    }
+}
+
+fn away(words: impl Into<String>) -> Unhanded {
+    Unhanded { words: words.into(), refused: false }
+}
+
+/// Goes to the payee and names the order.
+async fn reach(at: &Attendant, errand: &Errand) -> Result<Reached, Unhanded> {
+    let (guest, contact) = greet(at, &errand.order, &errand.addresses).await?;
+    let (owing, terms) = guest.owe(&errand.order).await?;
+    Ok(Reached { owing, terms, contact })
+}
+
+/// Hands a payment over and takes the receipt, or keeps it for later.
+async fn hand_over(
+    at: &Attendant,
+    errand: &Errand,
+    reached: Result<Reached, Unhanded>,
+    payment: Handover,
+    mut paid: PaidNow,
+) -> Result<PaidNow, Failure> {
     let handed = async {
-        let (guest, known) = greet(at, &errand.order, &errand.addresses).await?;
-        let (owing, terms) = guest.owe(&errand.order).await?;
+        let Reached { owing, terms, contact } = reached?;
         let receipt = owing.hand(payment).await?;
-        Ok::<_, Unhanded>((receipt, terms, known))
+        let kept = at.wallet().on_receipt(receipt.clone()).await;
+        kept.map_err(|why| away(format!("the payee's receipt is not believed: {why}")))?;
+        Ok::<_, Unhanded>((receipt, terms, contact))
     };
     match handed.await {
         Ok((receipt, terms, contact)) => {
-            at.wallet().on_receipt(receipt.clone()).await?;
             Outbox::of(at.settings()).done(errand.order.id());
             if let Some(contact) = contact.filter(|contact| contact.seal != Some(terms.seal)) {
                 // Known from now on, to seal drafts to without a connection.
@@ -176,18 +236,9 @@ async fn hand_over(at: &Attendant, errand: &Errand, payment: Handover, mut paid:
             }
             (paid.state, paid.receipt) = (PayState::Received, Some(hex::encode(wire::encode(&receipt))));
         }
-        Err(why) => (paid.state, paid.why) = (PayState::Waiting, Some(why.0)),
+        Err(why) => (paid.state, paid.why) = (PayState::Waiting, Some(why.words)),
     }
     Ok(paid)
-}
-
-/// Why a payment was not handed over, in words. It is kept.
-struct Unhanded(String);
-
-impl From<TalkError> for Unhanded {
-    fn from(why: TalkError) -> Self {
-        Self(why.to_string())
-    }
 }
 
 /// A stream to a payee, and the contact it is, if it is one.
@@ -195,18 +246,18 @@ async fn greet(
     at: &Attendant,
     order: &Order,
     addresses: &[String],
-) -> Result<(Guest<farthing_net::peer::PeerStream>, Option<Contact>), Unhanded> {
+) -> Result<(Guest<PeerStream>, Option<Contact>), Unhanded> {
     let wallet = at.wallet();
     let contacts = wallet.contacts().await.unwrap_or_default();
     let contact = contacts.into_iter().find(|contact| contact.peer == order.payee);
     let mut known: Vec<String> = addresses.to_vec();
     known.extend(contact.as_ref().and_then(|contact| contact.address.clone()));
     let known: Vec<Multiaddr> = known.iter().filter_map(|address| address.parse().ok()).collect();
-    let node = at.node().await.map_err(|why| Unhanded(why.what().to_owned()))?;
+    let node = at.node().await.map_err(|why| away(why.what()))?;
     let stream = node.open(order.payee, &known).await.map_err(|why| {
         tracing::info!(payee = %order.payee.short(), %why, "the payee cannot be reached");
-        Unhanded(match why {
-            farthing_net::peer::OpenError::Unreachable(_) => "the payee cannot be reached".to_owned(),
+        away(match why {
+            OpenError::Unreachable(_) => "the payee cannot be reached".to_owned(),
             why => why.to_string(),
         })
     })?;
@@ -219,7 +270,7 @@ async fn by_units(at: &Attendant, target: &Target, mut paid: PaidNow) -> Result<
         Failure::new(Kind::NotReachable, why).money(Money::Unmoved).next("try again, or --scheme draft, which waits")
     };
     let (order, wallet) = (&target.order, at.wallet());
-    let (guest, _) = greet(at, order, &target.addresses).await.map_err(|why| not_paid(&why.0))?;
+    let (guest, _) = greet(at, order, &target.addresses).await.map_err(|why| not_paid(&why.words))?;
     let (owing, _) = guest.owe(order).await.map_err(|why| not_paid(&why))?;
     let resumed = wallet.resume(target.payee, order.id()).await?;
     let want =
@@ -255,9 +306,13 @@ async fn by_units(at: &Attendant, target: &Target, mut paid: PaidNow) -> Result<
         }
     };
     let Some(release) = released.release else { return Err(unknown(&"the payee gave no release")) };
-    spending.finish(release, released.receipt.clone(), through).await?;
-    paid.state = PayState::Received;
-    paid.receipt = released.receipt.map(|receipt| hex::encode(wire::encode(&receipt)));
+    let receipt = released.receipt.filter(|receipt| {
+        let sound = receipt.clone().verify_by(wallet.network(), target.payee);
+        sound.is_ok_and(|sound| sound.body().order == order.id() && sound.body().amount == target.amount)
+    });
+    spending.finish(release, receipt.clone(), through).await?;
+    let Some(receipt) = receipt else { return Err(unknown(&"the payee gave no receipt")) };
+    (paid.state, paid.receipt) = (PayState::Received, Some(hex::encode(wire::encode(&receipt))));
     Ok(paid)
 }
 
@@ -265,13 +320,18 @@ async fn by_units(at: &Attendant, target: &Target, mut paid: PaidNow) -> Result<
 pub(crate) async fn resume(at: &Attendant) -> Result<Resumed, Failure> {
     let (wallet, outbox) = (at.wallet(), Outbox::of(at.settings()));
     let mut payments = Vec::new();
-    for out in wallet.payments().await? {
-        if !matches!(out.state, OutgoingState::Asked | OutgoingState::ToHandOver) || out.part != 0 {
-            continue;
+    for errand in outbox.all() {
+        let (payee, order) = (errand.order.payee, errand.order.id());
+        match wallet.payment(payee, order, 0).await? {
+            Some(out) if matches!(out.state, OutgoingState::Asked | OutgoingState::ToHandOver) => {
+                payments.push(bring(at, out, &errand).await?);
+            }
+            // Its receipt came another way, or it was stopped.
+            Some(_) => outbox.done(order),
+            // Perhaps about to be paid.
+            None if errand.order.expires > wallet.now() => {}
+            None => outbox.done(order),
         }
-        // Others are handed over by hand, or went to a web service.
-        let Some(errand) = outbox.find(out.order) else { continue };
-        payments.push(bring(at, out, &errand).await?);
     }
     let waiting = payments.iter().filter(|paid| paid.state == PayState::Waiting).count();
     Ok(Resumed { payments, waiting: waiting as u64 })
@@ -324,7 +384,7 @@ async fn bring(at: &Attendant, out: Outgoing, errand: &Errand) -> Result<PaidNow
         at.wallet().pay_clearing(&bank, &purchase).await?;
     }
     match at.wallet().handover(out.payee, out.order, out.part).await? {
-        Some(payment) => hand_over(at, errand, payment, paid).await,
+        Some(payment) => hand_over(at, errand, reach(at, errand).await, payment, paid).await,
         None => Ok(PaidNow { why: Some("the bank has not answered yet".to_owned()), ..paid }),
     }
 }
@@ -335,6 +395,7 @@ async fn look_up(wallet: &Wallet, pay: &Pay) -> Result<Target, Failure> {
     let mut target = if text::claims::<Signed<PaymentRequest>>(&pay.payee) {
         let request: Signed<PaymentRequest> = text::read(&pay.payee).map_err(Failure::usage)?;
         let request = wallet.read_request(request)?;
+        check_owed(&request.order, wallet.now())?;
         let amount = match (request.amount(), pay.amount) {
             (Some(asked), Some(given)) if asked != given => {
                 return Err(Failure::usage(format_args!("the request is over {asked}, not {given}; nothing was paid"))

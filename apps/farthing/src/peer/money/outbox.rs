@@ -2,9 +2,9 @@
 //! are all that is needed to hand a payment over once more. Written before anything is paid.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use farthing_core::id::OrderId;
 use farthing_core::order::Order;
@@ -54,13 +54,17 @@ impl Outbox {
         write().or_fail(format_args!("cannot write {}; nothing was paid", path.display()))
     }
 
-    /// The errand of an order, if it is kept.
-    pub(super) fn find(&self, order: OrderId) -> Option<Errand> {
-        let file = fs::File::open(self.path(order)).ok()?;
+    /// All that are kept; what cannot be read is none.
+    pub(super) fn all(&self) -> Vec<Errand> {
+        let Ok(files) = fs::read_dir(&self.0) else { return Vec::new() };
+        files.flatten().filter_map(|file| self.read(&file.path())).collect()
+    }
+
+    fn read(&self, path: &Path) -> Option<Errand> {
         let mut bytes = Vec::new();
-        std::io::Read::read_to_end(&mut std::io::Read::take(file, FILE_BYTES_MAX), &mut bytes).ok()?;
+        fs::File::open(path).ok()?.take(FILE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
         let errand: Errand = wire::decode(&bytes).ok()?;
-        (errand.order.id() == order).then_some(errand)
+        (self.path(errand.order.id()) == path).then_some(errand)
     }
 
     /// Drops an errand that is done.
@@ -105,16 +109,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (outbox, kept) = (Outbox(dir.path().join("outbox")), errand());
         let order = kept.order.id();
-        assert_eq!(outbox.find(order), None);
+        assert_eq!(outbox.all(), []);
         outbox.keep(&kept).unwrap();
         outbox.keep(&kept).unwrap();
-        assert_eq!(outbox.find(order), Some(kept.clone()));
+        assert_eq!(outbox.all(), [kept]);
         // One order's errand under another's name is nobody's.
-        let other = OrderId([9; 32]);
-        fs::copy(outbox.path(order), outbox.path(other)).unwrap();
-        assert_eq!(outbox.find(other), None);
+        fs::rename(outbox.path(order), outbox.path(OrderId([9; 32]))).unwrap();
+        assert_eq!(outbox.all(), []);
         fs::write(outbox.path(order), b"rubbish").unwrap();
-        assert_eq!(outbox.find(order), None);
+        assert_eq!(outbox.all(), []);
         outbox.done(order);
         outbox.done(order);
         assert!(!outbox.path(order).exists());
