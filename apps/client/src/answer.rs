@@ -35,6 +35,11 @@ pub enum Receipt {
         /// What it costs at the most, as paid up to now.
         at_most: Amount,
     },
+    /// The server says that it took nothing, and does not prove it.
+    Denied {
+        /// What it cost at the most.
+        at_most: Amount,
+    },
     /// The server gave no receipt.
     Missing {
         /// What it cost at the most.
@@ -54,6 +59,7 @@ impl Receipt {
     pub const fn cost(&self) -> Option<Amount> {
         match self {
             Self::Free => None,
+            Self::Denied { at_most } => Some(at_most.currency().zero()),
             Self::Checked { cost, .. } | Self::Settled { cost } => Some(*cost),
             Self::Running { at_most } | Self::Missing { at_most } | Self::False { at_most } => Some(*at_most),
         }
@@ -179,6 +185,15 @@ impl Paid {
             read.extend_from_slice(&some);
         }
         Ok((read.freeze(), self.receipt))
+    }
+
+    /// Reads no further; gives what it cost. The server is asked for that where the answer was paid
+    /// for as it went on: it has to notice, and at once says how much of the money was used.
+    pub async fn leave(mut self) -> Receipt {
+        if self.running.is_some() {
+            self.end().await;
+        }
+        self.receipt
     }
 
     /// The body as a stream.

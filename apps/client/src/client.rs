@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use farthing_core::amount::Amount;
 use farthing_core::time::Time;
@@ -27,6 +28,10 @@ use crate::wanted::Wanted;
 /// How many sites sessions are opened at side by side; when there are more, some wait for others.
 pub const SITES_MAX: usize = 1_024;
 
+/// How long a server has for the head of its answer, unless [`Options`] say otherwise: some services
+/// think for a minute before they begin.
+pub const ANSWER_TIME: Duration = Duration::from_secs(120);
+
 /// What one client may spend. A cap that is not set does not bind; the wallet's policy always does.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -44,6 +49,9 @@ pub struct Options {
     pub session_requests: Option<u32>,
     /// Sessions end by then; in a day if nothing.
     pub session_ends: Option<Time>,
+    /// How long a server has to begin its answer, connecting included; [`ANSWER_TIME`] if nothing.
+    /// An answer that has begun may take as long as it likes.
+    pub answer_time: Option<Duration>,
 }
 
 /// A client that pays. Clones share everything.
@@ -146,7 +154,8 @@ impl PayingClient {
         let inner = &self.inner;
         let wanted = Wanted::new(request)?;
         let mut known = inner.prices.of(&wanted);
-        let (mut attempts, mut forgiven) = (0, false);
+        // What was sent and not taken, by the server's word alone.
+        let (mut attempts, mut denied) = (0, None);
         while attempts < ATTEMPTS_MAX {
             let Some(quoted) = known.take() else {
                 let response = inner.ask(&wanted).await?;
@@ -157,7 +166,7 @@ impl PayingClient {
                 continue;
             };
             attempts += 1;
-            let units = inner.units_of(&quoted.quote)?;
+            let units = inner.units_of(&quoted.quote).map_err(|why| after_denial(why, denied))?;
             // A facilitator takes payments for the server's items; a gateway, for each request.
             let (seat, request) = match quoted.is_facilitated() {
                 true => (inner.bank_seat()?, quoted.quote.request),
@@ -169,37 +178,55 @@ impl PayingClient {
                     inner.prices.remember(&wanted, &quoted);
                     return Ok(*paid);
                 }
-                Outcome::Quoted(new) => {
+                Outcome::Quoted { new, at_most } => {
                     inner.prices.forget(&wanted);
-                    known = Some(*new);
+                    (known, denied) = (Some(*new), Some(at_most));
                 }
                 Outcome::Again => known = Some(quoted),
-                Outcome::Used(at_most) if forgiven => {
-                    let why = "the server says that payments were used which this wallet never used before".into();
-                    return Err(PayError::Spent { why, at_most });
-                }
-                // Once this happens where a crash or a lost answer lies behind us.
-                Outcome::Used(_) => {
-                    forgiven = true;
-                    known = Some(quoted);
-                }
             }
         }
         let why = format!("the server takes none of {ATTEMPTS_MAX} payments it has asked for");
-        Err(PayError::refused(why, Advice::Later))
+        Err(after_denial(PayError::refused(why, Advice::Later), denied))
     }
+}
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unanswered {
+    /// Nobody is there: nothing was sent.
+    #[error("the server cannot be reached")]
+    NotSent,
+    /// The connection broke.
+    #[error("{0}")]
+    Lost(reqwest::Error),
+    /// It took the request and says nothing.
+    #[error("nothing came within {} s", .0.as_secs_f32())]
+    Silent(Duration),
 }
 
 impl Inner {
     /// Sends a request without a payment.
     async fn ask(&self, wanted: &Wanted) -> Result<Response, PayError> {
-        self.http.execute(wanted.with(&[])?).await.map_err(|why| {
-            let why = why.without_url();
-            if why.is_connect() || why.is_builder() {
-                return PayError::NothingSent("the server cannot be reached".into());
-            }
-            PayError::refused(format!("the server gave no answer to the request ({why})"), Advice::Later)
+        self.send_one(wanted.with(&[])?).await.map_err(|why| match why {
+            Unanswered::NotSent => PayError::NothingSent("the server cannot be reached".into()),
+            why => PayError::refused(format!("the server gave no answer to the request ({why})"), Advice::Later),
         })
+    }
+
+    /// Sends a request, and waits for the head of its answer.
+    pub(crate) async fn send_one(&self, request: Request) -> Result<Response, Unanswered> {
+        let within = self.answer_time();
+        match tokio::time::timeout(within, self.http.execute(request)).await {
+            Err(_) => Err(Unanswered::Silent(within)),
+            Ok(Err(why)) if why.is_connect() || why.is_builder() => Err(Unanswered::NotSent),
+            Ok(Err(why)) => Err(Unanswered::Lost(why.without_url())),
+            Ok(Ok(answer)) => Ok(answer),
+        }
+    }
+
+    /// How long a server has to begin an answer.
+    pub(crate) fn answer_time(&self) -> Duration {
+        self.options.answer_time.unwrap_or(ANSWER_TIME)
     }
 
     /// What a 402 asks for, in its headers or in its body.
@@ -262,6 +289,14 @@ impl Inner {
         }
         let site = if gates.len() >= SITES_MAX { "" } else { site };
         Arc::clone(gates.entry(site.to_owned()).or_default())
+    }
+}
+
+/// A refusal that follows a payment which the server says it did not take: that is its word alone.
+fn after_denial(why: PayError, denied: Option<Amount>) -> PayError {
+    match denied {
+        Some(at_most) => why.after_payment(at_most),
+        None => why,
     }
 }
 

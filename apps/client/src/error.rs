@@ -59,12 +59,24 @@ pub enum PayError {
         /// What it cost at the most.
         at_most: Amount,
     },
-    /// It was paid, and refused as if that payment had been used for something else.
-    #[error("{why}; {at_most} was paid for nothing: ask the server's operator")]
+    /// The server says that the payment was used: it has taken it, and has no answer for it any more.
+    /// It may have done what was asked. Nothing is paid anew by itself; the same request made again
+    /// is another one.
+    #[error(
+        "{why}; {at_most} was paid. Whether it did what was asked, its operator can tell; asking again is paid for again"
+    )]
     Spent {
         /// What happened.
         why: String,
         /// What it cost.
+        at_most: Amount,
+    },
+    /// The payment was sent, and the server says, without a proof, that it took nothing.
+    #[error("{why}; by its own word it took nothing, which is not proven: up to {at_most} may have been paid")]
+    Denied {
+        /// What happened.
+        why: String,
+        /// What it cost at the most.
         at_most: Amount,
     },
     /// The answer broke off after it was paid for. What was charged is charged; asking again is
@@ -86,10 +98,18 @@ impl PayError {
     #[must_use]
     pub const fn money(&self) -> Money {
         match self {
-            Self::Unknown { .. } => Money::Unknown,
+            Self::Unknown { .. } | Self::Denied { .. } => Money::Unknown,
             Self::Spent { .. } | Self::BrokeOff { .. } => Money::MovedBefore,
             Self::Wallet(WalletError::Bank(DeskError::Unknown(_))) => Money::Unknown,
             _ => Money::Unmoved,
+        }
+    }
+
+    /// The same once a payment was sent: that the server took nothing is its word alone.
+    pub(crate) fn after_payment(self, at_most: Amount) -> Self {
+        match self {
+            Self::Refused { why, .. } if !at_most.is_zero() => Self::Denied { why, at_most },
+            why => why,
         }
     }
 

@@ -8,7 +8,9 @@
 //! # What is promised
 //! - Requests side by side never use one payment twice, and no request is paid twice: a request
 //!   whose answer went missing is sent again with the very same payment, now and, after
-//!   [`PayError::Unknown`] or a restart, whenever the same request is made again.
+//!   [`PayError::Unknown`] or a restart, whenever the same request is made again. A server that has
+//!   taken that payment and has no answer for it any more is not paid anew: [`PayError::Spent`].
+//! - No server keeps the client waiting for ever for an answer to begin ([`ANSWER_TIME`]).
 //! - Nothing a server says makes the client pay more than the caps, pay another key than the
 //!   wallet knows at that site, or believe another count than the wallet's own.
 //! - A receipt is checked under the session's key, and the answer against the receipt
@@ -37,7 +39,7 @@ mod wanted;
 mod tests;
 
 pub use answer::{Paid, Receipt};
-pub use client::{Options, PayingClient, SITES_MAX};
+pub use client::{ANSWER_TIME, Options, PayingClient, SITES_MAX};
 pub use error::{Advice, PayError};
 pub use opening::Closed;
 pub use pay::{ATTEMPTS_MAX, RESENDS_MAX};

@@ -30,6 +30,9 @@ const MESSAGE_BYTES_MAX: usize = 16 << 10;
 /// A session is asked to run so much longer than its seller insists on, for clocks that differ.
 const LIFE_SLACK_SECS: u64 = 60;
 
+/// Where the account does not hold what a session is worth, one worth so much less is tried.
+const SMALLER_PART: u64 = 4;
+
 /// The usual life of a session.
 const LIFE: Span = Span::from_hours(24);
 
@@ -79,10 +82,16 @@ impl Inner {
         }
         let offer = self.offer(seat, quote).await?;
         let need = quote.coupon.checked_mul(units.into())?;
-        match self.open(seat, &offer, units, self.worth(&offer, need)?).await {
-            // Not enough for a session to keep: one for this request only.
-            Err(PayError::Refused { advice: Advice::Fund, .. }) => self.open(seat, &offer, units, need).await,
-            opened => opened,
+        let mut worth = self.worth(&offer, need)?;
+        loop {
+            match self.open(seat, &offer, units, worth).await {
+                // Not enough for a session to keep: a smaller one, in the end for this request only.
+                Err(PayError::Refused { advice: Advice::Fund, .. }) if worth.compare(need)?.is_gt() => {
+                    let part = worth.as_micros() / SMALLER_PART;
+                    worth = larger(worth.currency().micros(part)?, need);
+                }
+                opened => return opened,
+            }
         }
     }
 
@@ -186,7 +195,9 @@ impl Inner {
     }
 
     async fn fetch<T: Wire>(&self, request: impl FnMut() -> reqwest::RequestBuilder) -> Result<T, Failed> {
-        let answer = send_idempotent(request).await.map_err(|why| match why {
+        let sent = tokio::time::timeout(self.answer_time(), send_idempotent(request)).await;
+        let sent = sent.map_err(|_| Failed::Lost("the server did not answer in time".into()))?;
+        let answer = sent.map_err(|why| match why {
             SendError::NotSent(_) => Failed::NotSent("the server cannot be reached".into()),
             SendError::OutcomeUnknown(_) => Failed::Lost("the server did not answer".into()),
         })?;

@@ -17,7 +17,7 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Response, StatusCode};
 
 use crate::answer::{Paid, Receipt};
-use crate::client::Inner;
+use crate::client::{Inner, Unanswered};
 use crate::error::PayError;
 use crate::quoted::{Quoted, ack_in};
 use crate::running::Running;
@@ -39,12 +39,15 @@ const PROBLEM_BYTES_MAX: usize = 16 << 10;
 pub(crate) enum Outcome {
     /// An answer, to the request.
     Answered(Box<Paid>),
-    /// Another price. Nothing was taken.
-    Quoted(Box<Quoted>),
+    /// Another price. By the server's word nothing was taken of what was sent.
+    Quoted {
+        /// What it wants now.
+        new: Box<Quoted>,
+        /// What was sent.
+        at_most: Amount,
+    },
     /// Nothing was taken: try with another session.
     Again,
-    /// The server says that the units were used before; so much.
-    Used(Amount),
 }
 
 /// What one answer says about a payment.
@@ -53,7 +56,7 @@ pub(crate) enum Judged {
     Over(Outcome),
     /// Send the very same payment again.
     Resend(Ticket, String),
-    /// Refused for good; nothing was taken.
+    /// Refused for good.
     Refused(PayError),
 }
 
@@ -111,7 +114,7 @@ impl Inner {
         let mut trouble = String::new();
         for resend in 0..RESENDS_MAX {
             tokio::time::sleep(PAUSE.saturating_mul(resend)).await;
-            match self.http.execute(wanted.with(&quoted.headers(&ticket.coupon()))?).await {
+            match self.send_one(wanted.with(&quoted.headers(&ticket.coupon()))?).await {
                 Ok(answer) if answer.status().is_success() => {
                     let body = read_bounded(answer, PROBLEM_BYTES_MAX).await.unwrap_or_default();
                     return Ok((ticket, body));
@@ -127,7 +130,11 @@ impl Inner {
                     }
                 }
                 Ok(answer) => trouble = format!("the server refuses it ({})", answer.status()),
-                Err(why) => trouble = format!("the server did not answer ({})", why.without_url()),
+                Err(why @ Unanswered::Silent(_)) => {
+                    trouble = format!("the server did not answer ({why})");
+                    break;
+                }
+                Err(why) => trouble = format!("the server did not answer ({why})"),
             }
         }
         // It may have been taken: it counts as spent.
@@ -155,8 +162,8 @@ impl Inner {
                 tokio::time::sleep(pause).await;
                 pause = pause.saturating_mul(2);
             }
-            match self.http.execute(wanted.with(&quoted.headers(&ticket.coupon()))?).await {
-                Ok(response) => match self.judge(wanted, quoted, ticket, response).await? {
+            match self.send_one(wanted.with(&quoted.headers(&ticket.coupon()))?).await {
+                Ok(response) => match self.judge(wanted, quoted, (ticket, sent), response).await? {
                     Judged::Over(outcome) => return Ok(outcome),
                     Judged::Refused(why) => return Err(why),
                     Judged::Resend(back, why) => {
@@ -164,8 +171,12 @@ impl Inner {
                     }
                 },
                 Err(why) => {
-                    sent |= !(why.is_connect() || why.is_builder());
-                    trouble = format!("the server did not answer ({})", why.without_url());
+                    sent |= !matches!(why, Unanswered::NotSent);
+                    trouble = format!("the server did not answer ({why})");
+                    if matches!(why, Unanswered::Silent(_)) {
+                        // It was given its time.
+                        break;
+                    }
                 }
             }
         }
@@ -182,7 +193,7 @@ impl Inner {
         self: &Arc<Self>,
         wanted: &Wanted,
         quoted: &Quoted,
-        ticket: Ticket,
+        (ticket, was_sent): (Ticket, bool),
         response: Response,
     ) -> Result<Judged, PayError> {
         let price = ticket.price();
@@ -191,7 +202,7 @@ impl Inner {
             return self.judge_settled(wanting, ticket, response).await;
         }
         if is_problem(&response) {
-            return self.judge_problem(wanted, ticket, response).await;
+            return self.judge_problem(wanted, (ticket, was_sent), response).await;
         }
         match ack_in(response.headers()) {
             Ok(Some(ack)) => match ticket.answered(&ack).await {
@@ -215,11 +226,11 @@ impl Inner {
                 match self.read_quote(wanted, response.headers(), &[]) {
                     Ok(new) => {
                         self.untaken(ticket).await?;
-                        Ok(Judged::Over(Outcome::Quoted(Box::new(new))))
+                        Ok(Judged::Over(Outcome::Quoted { new: Box::new(new), at_most: price }))
                     }
                     Err(why) => {
                         self.untaken(ticket).await?;
-                        Ok(Judged::Refused(why))
+                        Ok(Judged::Refused(why.after_payment(price)))
                     }
                 }
             }
@@ -233,7 +244,12 @@ impl Inner {
     }
 
     /// A refusal in the form that says what became of the payment.
-    async fn judge_problem(&self, wanted: &Wanted, ticket: Ticket, response: Response) -> Result<Judged, PayError> {
+    async fn judge_problem(
+        &self,
+        wanted: &Wanted,
+        (ticket, was_sent): (Ticket, bool),
+        response: Response,
+    ) -> Result<Judged, PayError> {
         let (price, status, headers) = (ticket.price(), response.status(), response.headers().clone());
         let new = (status == StatusCode::PAYMENT_REQUIRED).then(|| self.read_quote(wanted, response.headers(), &[]));
         let Ok(body) = read_bounded(response, PROBLEM_BYTES_MAX).await else {
@@ -248,43 +264,49 @@ impl Inner {
             return Ok(Judged::Resend(ticket, told.detail));
         }
         if told.is(problem::REPLAYED) || told.money == Money::MovedBefore {
+            // It has taken this payment, and has no answer for it: a new one would be for another request.
             ticket.spent().await?;
-            return Ok(Judged::Over(Outcome::Used(price)));
+            let why = format!("the server says that this payment was used: {}", told.detail);
+            return Ok(Judged::Refused(PayError::Spent { why, at_most: price }));
         }
         let session = ticket.session().clone();
-        let cost = match told.ack().ok().flatten() {
+        let is_over =
+            told.is(problem::SESSION_UNKNOWN) || told.is(problem::SESSION_CLOSED) || told.is(problem::OUT_OF_RANGE);
+        if is_over && was_sent {
+            // It may have been taken when it was first sent, and another session would pay once more.
+            ticket.spent().await?;
+            session.finish().await?;
+            let why = format!("the payment was sent before, and now the server says: {}", told.detail);
+            return Ok(Judged::Refused(PayError::Spent { why, at_most: price }));
+        }
+        let receipt = match told.ack().ok().flatten() {
             Some(ack) => match ticket.answered(&ack).await {
                 Ok(cost) => {
                     self.settled(price, cost);
-                    Some(cost)
+                    Receipt::Checked { cost, whole: false }
                 }
-                Err(WalletError::Coupon(SpendError::Forged)) => None,
+                Err(WalletError::Coupon(SpendError::Forged)) => Receipt::False { at_most: price },
                 Err(why) => return Err(why.into()),
             },
             None => {
                 self.untaken(ticket).await?;
-                Some(price.currency().zero())
+                Receipt::Denied { at_most: price }
             }
         };
-        if told.is(problem::SESSION_UNKNOWN) || told.is(problem::SESSION_CLOSED) || told.is(problem::OUT_OF_RANGE) {
+        let at_most = if let Receipt::Checked { cost, .. } = receipt { cost } else { price };
+        if is_over {
             session.finish().await?;
             return Ok(Judged::Over(Outcome::Again));
         }
         match new {
-            Some(Ok(new)) => Ok(Judged::Over(Outcome::Quoted(Box::new(new)))),
-            Some(Err(why)) => Ok(Judged::Refused(why)),
+            Some(Ok(new)) => Ok(Judged::Over(Outcome::Quoted { new: Box::new(new), at_most })),
+            Some(Err(why)) => Ok(Judged::Refused(why.after_payment(at_most))),
             None if told.is(problem::MALFORMED) || told.is(problem::SEVERAL) || told.is(problem::UNSUPPORTED) => {
                 let why = format!("the server cannot read the payment: {}", told.detail);
-                Ok(Judged::Refused(PayError::refused(why, told.remedy.into())))
+                Ok(Judged::Refused(PayError::refused(why, told.remedy.into()).after_payment(at_most)))
             }
             // The service failed, or is busy: that is the answer, and it says what it cost.
-            None => {
-                let receipt = match cost {
-                    Some(cost) => Receipt::Checked { cost, whole: false },
-                    None => Receipt::False { at_most: price },
-                };
-                Ok(Judged::Over(Outcome::Answered(Box::new(Paid::whole(status, headers, body, receipt)))))
-            }
+            None => Ok(Judged::Over(Outcome::Answered(Box::new(Paid::whole(status, headers, body, receipt))))),
         }
     }
 

@@ -161,9 +161,11 @@ fn end_to_end(headers: &HeaderMap) -> HeaderMap {
 
 fn problem(why: &PayError) -> Problem {
     let status = match why {
-        PayError::NothingSent(_) | PayError::Unknown { .. } | PayError::Spent { .. } | PayError::BrokeOff { .. } => {
-            StatusCode::BAD_GATEWAY
-        }
+        PayError::NothingSent(_)
+        | PayError::Unknown { .. }
+        | PayError::Spent { .. }
+        | PayError::Denied { .. }
+        | PayError::BrokeOff { .. } => StatusCode::BAD_GATEWAY,
         PayError::Refused { advice: Advice::Later, .. } => StatusCode::SERVICE_UNAVAILABLE,
         PayError::Refused { .. } => StatusCode::FORBIDDEN,
         PayError::Wallet(_) => StatusCode::INTERNAL_SERVER_ERROR,

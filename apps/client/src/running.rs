@@ -301,7 +301,8 @@ impl Running {
         }
         let url = own(&self.site, &receipt_path(&self.name));
         for _ in 0..RECEIPT_TRIES {
-            let answer = send_idempotent(|| self.client.http.get(url.clone())).await.ok()?;
+            let asked = send_idempotent(|| self.client.http.get(url.clone()));
+            let answer = tokio::time::timeout(self.client.answer_time(), asked).await.ok()?.ok()?;
             if answer.status().is_success() {
                 let body = read_bounded(answer, RECEIPTS_BYTES_MAX).await.ok()?;
                 return wire::decode::<Bounded<Ack, RECEIPTS_MAX>>(&body).ok().map(Bounded::into_vec);

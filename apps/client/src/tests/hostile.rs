@@ -1,5 +1,9 @@
 //! Servers that cheat.
 
+use std::time::Duration;
+
+use farthing_core::refusal::Money;
+
 use super::server::{Quirk, Server, UNIT};
 use super::world::{World, micros};
 use crate::{ATTEMPTS_MAX, Options, PayError, PayingClient, Receipt};
@@ -41,7 +45,8 @@ async fn a_server_that_raises_its_price_after_quoting_is_paid_the_new_one_within
     let (_, receipt) = client.execute(server.request("/a")).await.unwrap().bytes(BODY).await.unwrap();
     assert_eq!(receipt, Receipt::Checked { cost: micros(2 * UNIT), whole: true });
     server.shop().price = 3;
-    assert!(matches!(client.execute(server.request("/a")).await, Err(PayError::Refused { .. })));
+    let dear = client.execute(server.request("/a")).await;
+    assert!(matches!(dear, Err(PayError::Denied { at_most, .. }) if at_most == micros(2 * UNIT)), "{dear:?}");
     assert_eq!(client.spent(), micros(3 * UNIT));
 }
 
@@ -50,18 +55,53 @@ async fn a_server_that_asks_more_at_every_try_is_left_after_a_bounded_number() {
     let (world, server) = (World::new(), Server::start(1, Quirk::Dearer).await);
     let client = world.client(Options::default()).await;
     let answer = client.execute(server.request("/a")).await;
-    assert!(matches!(answer, Err(PayError::Refused { .. })), "{answer:?}");
+    assert!(matches!(answer, Err(PayError::Denied { .. })), "{answer:?}");
     assert_eq!(server.shop().payments as usize, ATTEMPTS_MAX);
     assert_eq!(client.spent(), micros(0));
 }
 
 #[tokio::test]
-async fn a_server_that_says_every_coupon_was_used_gets_two_and_no_more() {
+async fn a_server_that_says_every_coupon_was_used_gets_one_and_no_more() {
     let (world, server) = (World::new(), Server::start(1, Quirk::SaysUsed).await);
     let client = world.client(Options::default()).await;
     let answer = client.execute(server.request("/a")).await;
     assert!(matches!(answer, Err(PayError::Spent { .. })), "{answer:?}");
-    assert_eq!(server.shop().payments, 2);
+    assert_eq!(server.shop().payments, 1);
+}
+
+#[tokio::test]
+async fn a_request_whose_payment_was_taken_and_whose_answer_is_gone_is_never_paid_again_by_itself() {
+    for quirk in [Quirk::Forgets, Quirk::ForgetsSessions] {
+        let (world, server) = (World::new(), Server::start(1, quirk).await);
+        let client = world.client(Options::default()).await;
+        let lost = client.execute(server.request("/a")).await;
+        let Err(why @ PayError::Spent { at_most, .. }) = &lost else { panic!("{quirk:?}: {lost:?}") };
+        assert_eq!((*at_most, why.money()), (micros(UNIT), Money::MovedBefore));
+        assert_eq!((server.shop().deliveries, client.spent()), (1, micros(UNIT)), "{quirk:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_takes_the_payment_and_asks_for_it_again_is_not_said_to_have_taken_nothing() {
+    let (world, server) = (World::new(), Server::start(1, Quirk::Denies).await);
+    let client = world.client(Options::default()).await;
+    let denied = client.execute(server.request("/a")).await;
+    let Err(why @ PayError::Denied { at_most, .. }) = &denied else { panic!("{denied:?}") };
+    assert_eq!((*at_most, why.money()), (micros(UNIT), Money::Unknown));
+    assert_eq!(server.shop().earned(), 1, "it has gained one payment");
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_left_in_time_and_the_payment_it_was_sent_is_named() {
+    let (world, server) = (World::new(), Server::start(1, Quirk::Mute).await);
+    let brief = Options { answer_time: Some(Duration::from_millis(500)), ..Options::default() };
+    let client = world.client(brief).await;
+    let silent = client.execute(server.request("/a")).await;
+    assert!(matches!(&silent, Err(PayError::Refused { .. })), "{silent:?}");
+    server.shop().quirk = Quirk::Silent;
+    let silent = client.execute(server.request("/a")).await;
+    assert!(matches!(&silent, Err(PayError::Unknown { at_most, .. }) if *at_most == micros(UNIT)), "{silent:?}");
+    assert_eq!(server.shop().payments, 1, "it was given its time once");
 }
 
 #[tokio::test]

@@ -64,6 +64,17 @@ pub(super) enum Quirk {
     Dearer,
     /// Quotes the price of another request.
     OtherRequest,
+    /// Takes every payment, hangs up, and says afterwards that it was used: as a gateway does that was
+    /// killed while its service was at work.
+    Forgets,
+    /// The same, and its sessions are gone too.
+    ForgetsSessions,
+    /// Takes every payment and asks to be paid.
+    Denies,
+    /// Takes every payment and never answers.
+    Silent,
+    /// Never answers whom it has met, nor anybody else.
+    Mute,
     /// Says of every session that so many units were paid in it.
     LiesOnTip(u32),
 }
@@ -237,12 +248,29 @@ async fn paid(State(server): State<Server>, request: axum::extract::Request) -> 
     let digest = request_digest(parts.method.as_str(), target, &body);
     let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let credential = credential::find(headers).unwrap();
-    let mut shop = server.shop();
-    let Some(credential) = credential else { return shop.demand(&digest, None) };
-    let longest = ["authorization", "payment-signature"].into_iter().filter_map(|name| parts.headers.get(name));
-    shop.header_max = shop.header_max.max(longest.map(|value| value.len()).max().unwrap_or(0));
-    shop.payments += 1;
-    shop.take(&digest, target, &credential)
+    let quirk = server.shop().quirk;
+    let answer = server.answer(&digest, target, credential.as_ref(), &parts.headers);
+    if quirk == Quirk::Mute || quirk == Quirk::Silent && credential.is_some() {
+        std::future::pending::<()>().await;
+    }
+    answer
+}
+
+impl Server {
+    fn answer(
+        &self,
+        digest: &[u8; 32],
+        target: &str,
+        credential: Option<&credential::Credential>,
+        headers: &HeaderMap,
+    ) -> Response {
+        let mut shop = self.shop();
+        let Some(credential) = credential else { return shop.demand(digest, None) };
+        let longest = ["authorization", "payment-signature"].into_iter().filter_map(|name| headers.get(name));
+        shop.header_max = shop.header_max.max(longest.map(|value| value.len()).max().unwrap_or(0));
+        shop.payments += 1;
+        shop.take(digest, target, credential)
+    }
 }
 
 impl Shop {
@@ -273,10 +301,20 @@ impl Shop {
         response
     }
 
+    /// A price, and not a word on a payment.
+    fn bare_demand(&self, digest: &[u8; 32]) -> Response {
+        let mut response = self.demand(digest, None);
+        response.headers_mut().insert("content-type", "text/plain".parse().unwrap());
+        response
+    }
+
     fn take(&mut self, digest: &[u8; 32], target: &str, credential: &credential::Credential) -> Response {
         let (coupon, quirk, price) = (credential.coupon, self.quirk, self.price);
         self.indices.push(coupon.index);
         let said = |kind: Kind| PaymentProblem::new(kind, "no");
+        if quirk == Quirk::Denies && self.deliveries > 0 {
+            return self.bare_demand(digest);
+        }
         if quirk == Quirk::SaysUsed {
             return refuse(&said(problem::REPLAYED));
         }
@@ -305,7 +343,15 @@ impl Shop {
         response.update(body.as_bytes());
         let ack = session.ack(&accepted.entry, coupon.units, response.finish());
         let delivered = Delivered { order, ack, body };
-        self.delivered.insert(key, delivered.clone());
+        match quirk {
+            Quirk::Forgets => std::panic::resume_unwind(Box::new(())),
+            Quirk::ForgetsSessions => {
+                self.sessions.clear();
+                std::panic::resume_unwind(Box::new(()));
+            }
+            Quirk::Denies => return self.bare_demand(digest),
+            _ => _ = self.delivered.insert(key, delivered.clone()),
+        }
         let hangs_up = match quirk {
             Quirk::HangUp(every) => self.deliveries.is_multiple_of(every),
             Quirk::HangUpAlways => true,
