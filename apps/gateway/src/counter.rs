@@ -197,17 +197,26 @@ impl Counter {
         Ok(opening)
     }
 
+    /// Asks the bank. A purchase to which it says no is over and forgotten, so that an account with
+    /// nothing in it leaves nothing here to be asked about again and again.
     async fn authorise(&self, common: Digest, opening: Opening) -> Result<Confirm, Refusal> {
-        let answer = self.acquirer.authorise(opening.request, opening.committed.request()).await.map_err(not_asked)?;
-        let authorisation = match answer {
-            AuthAnswer::Answered(authorisation) => authorisation,
-            AuthAnswer::Conflict { .. } => {
-                return Err(
-                    Refusal::new(Code::Conflict, "the bank knows another purchase of this number").blame(Fault::Us)
-                );
+        let asked = self.acquirer.authorise(opening.request, opening.committed.request()).await;
+        let authorised = match asked {
+            Ok(AuthAnswer::Answered(authorisation)) => self.seller.on_authorisation(&opening.committed, authorisation),
+            Ok(AuthAnswer::Conflict { .. }) => {
+                Err(Refusal::new(Code::Conflict, "the bank knows another purchase of this number").blame(Fault::Us))
+            }
+            Err(why) => Err(not_asked(why)),
+        };
+        let (session, confirm) = match authorised {
+            Ok(authorised) => authorised,
+            Err(why) => {
+                if why.money == Money::Unmoved && why.remedy != Remedy::Again {
+                    self.forget(common.0.to_vec()).await.map_err(NoReply::into_refusal)?;
+                }
+                return Err(why);
             }
         };
-        let (session, confirm) = self.seller.on_authorisation(&opening.committed, authorisation)?;
         let row = wire::encode(&Opening { confirm: Some(confirm.clone()), ..opening });
         let opened = self.book.open(session, move |cx| {
             cx.tx.put(OPENINGS, &common.0, row);
@@ -216,6 +225,15 @@ impl Counter {
         opened.await.map_err(NoReply::into_refusal)?;
         metrics::counter!("farthing_gateway_sessions_opened_total").increment(1);
         Ok(confirm)
+    }
+
+    /// Forgets a purchase.
+    async fn forget(&self, key: Vec<u8>) -> Result<(), NoReply> {
+        let gone = self.book.handle().transact(move |cx| {
+            cx.tx.delete(OPENINGS, &key);
+            Ok(())
+        });
+        gone.await
     }
 
     /// Asks the bank again about purchases whose answer was lost in a crash, and forgets old ones.
@@ -230,12 +248,7 @@ impl Counter {
                 let Ok(opening) = wire::decode::<Opening>(row) else { continue };
                 let Ok(common) = <[u8; 32]>::try_from(&key[..]) else { continue };
                 if opening.until <= now {
-                    let key = key.clone();
-                    let gone = self.book.handle().transact(move |cx| {
-                        cx.tx.delete(OPENINGS, &key);
-                        Ok(())
-                    });
-                    gone.await?;
+                    self.forget(key.clone()).await?;
                 } else if opening.confirm.is_none() {
                     let Ok(_asking) = self.ask_alone(Digest(common)) else { continue };
                     if let Err(why) = self.authorise(Digest(common), opening).await {

@@ -215,6 +215,22 @@ async fn the_bank_s_lost_answer_is_asked_for_again_and_its_no_is_handed_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_bank_is_not_asked_again_about_sessions_it_refused_to_an_empty_account() {
+    let town = Town::new().await;
+    town.bank.says_no.store(true, Ordering::SeqCst);
+    for seed in 1..=5 {
+        let (status, why) = town.try_buyer(seed, 10).await.err().unwrap();
+        assert!(status == 403 && why.contains("no money"), "{why}");
+    }
+    assert_eq!(town.bank.asked.load(Ordering::SeqCst), 5);
+    // What is left over from before is asked about as soon as the gateway starts.
+    let town = town.restart().await;
+    town.bank.says_no.store(false, Ordering::SeqCst);
+    town.buyer(6, 10).await;
+    assert_eq!(town.bank.asked.load(Ordering::SeqCst), 6, "nothing but the new purchase");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn prices_that_make_no_sense_leave_the_old_ones_in_force() {
     let town = Town::new().await;
     let file = town.home.path().join("prices.toml");

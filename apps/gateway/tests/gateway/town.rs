@@ -57,6 +57,8 @@ pub(crate) struct FakeBank {
     /// Does what it is asked, and the answer goes missing.
     pub(crate) deaf: AtomicBool,
     pub(crate) says_no: AtomicBool,
+    /// How often it was asked for an authorisation.
+    pub(crate) asked: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -77,6 +79,7 @@ impl FakeBank {
             books: Mutex::default(),
             deaf: AtomicBool::new(false),
             says_no: AtomicBool::new(false),
+            asked: AtomicUsize::new(0),
         })
     }
 
@@ -104,6 +107,7 @@ impl FakeBank {
 
 impl Acquirer for FakeBank {
     fn authorise<'a>(&'a self, id: RequestId, request: &'a AuthRequest) -> BoxFuture<'a, Result<AuthAnswer, AskError>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         let mut books = self.books.lock().unwrap();
         let known = books.answers.get(&id).cloned();
         let signed = known.unwrap_or_else(|| {
