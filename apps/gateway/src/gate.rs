@@ -1,6 +1,7 @@
 //! The gate: from a request to a price, from a price to a payment, from a payment to an answer.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -70,6 +71,7 @@ struct Asked<'a> {
     parts: &'a Parts,
     visit: Visit,
     free_tier: u32,
+    rate: Option<NonZeroU32>,
 }
 
 /// Why a priced request gets an answer.
@@ -128,18 +130,15 @@ impl Gate {
         parts: Parts,
         body: Bytes,
     ) -> Result<Answer, Box<PaymentProblem>> {
-        let Visit { now, number, from } = visit;
-        if !self.guests.may_ask(now, number, from, route.rate) {
-            return Err(refuse::too_many("too many requests from your address: wait a second").into());
-        }
         let is_payment = parts.headers.get_all(AUTHORIZATION).iter().any(|value| payment::is_payment(value.as_bytes()));
         let passing = Passing { parts, body, is_payment, fixed: route.answer.clone() };
         let Some(price) = route.price else {
+            self.count(visit, route.rate)?;
             return Ok(Box::pin(self.proxy.pass(passing)).await);
         };
         let parts = &passing.parts;
         let request = request_digest(parts.method.as_str(), target(&parts.uri), &passing.body);
-        let asked = Asked { price, request, parts, visit, free_tier: route.free_tier };
+        let asked = Asked { price, request, parts, visit, free_tier: route.free_tier, rate: route.rate };
         match self.admitted(&asked).await {
             Ok(Admitted::Free) => Ok(Box::pin(self.proxy.pass(passing)).await),
             Ok(Admitted::Paid(payment, credential)) => {
@@ -159,12 +158,16 @@ impl Gate {
         let Visit { now, number, from } = asked.visit;
         let headers = asked.parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         let Some(credential) = credential::find(headers).map_err(|why| Box::new(refuse::unreadable(why)))? else {
-            if self.guests.is_free(now, number, from, asked.free_tier) {
-                return Ok(Admitted::Free);
+            if self.guests.has_free(now, number, from, asked.free_tier) {
+                self.count(asked.visit, asked.rate)?;
+                if self.guests.is_free(now, number, from, asked.free_tier) {
+                    return Ok(Admitted::Free);
+                }
             }
             let detail = "this costs something: pay as one of the challenges says";
             return Err(PaymentProblem::new(problem::PAYMENT_REQUIRED, detail).into());
         };
+        self.count(asked.visit, asked.rate)?;
         match self.take(&credential, asked).await?.map_err(|why| Box::new(refuse::denied(why)))? {
             Taken::Fresh(payment) => Ok(Admitted::Paid(Box::new(payment), credential)),
             Taken::Again(stored, ack, unit) => {
@@ -173,6 +176,15 @@ impl Gate {
                 Ok(Admitted::Before(Box::new(answer)))
             }
         }
+    }
+
+    /// Counts a request that is paid for or costs nothing. A question what something costs is not
+    /// counted: it comes before each purchase, and would use up what the purchase needs.
+    fn count(&self, Visit { now, number, from }: Visit, rate: Option<NonZeroU32>) -> Result<(), Box<PaymentProblem>> {
+        if self.guests.may_ask(now, number, from, rate) {
+            return Ok(());
+        }
+        Err(refuse::too_many("too many requests from your address: wait a second; nothing was taken").into())
     }
 
     /// To the end: a client that goes away changes nothing, and finds its answer later.

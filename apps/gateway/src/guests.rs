@@ -43,6 +43,13 @@ impl Guests {
         })
     }
 
+    /// Whether a free request of this hour is left.
+    pub(crate) fn has_free(&self, now: Time, route: usize, from: IpAddr, tier: u32) -> bool {
+        let hour = now.as_millis() / 3_600_000;
+        let visits = || lock(&self.0).get(&(route, from)).copied();
+        tier > 0 && visits().is_none_or(|visits| visits.hour != hour || visits.free < tier)
+    }
+
     /// Uses one of the free requests of this hour, if there is one left.
     pub(crate) fn is_free(&self, now: Time, route: usize, from: IpAddr, tier: u32) -> bool {
         tier > 0
@@ -73,9 +80,12 @@ impl Guests {
         });
     }
 
-    /// Another tariff: routes have other numbers.
-    pub(crate) fn forget(&self) {
-        lock(&self.0).clear();
+    /// Another tariff: routes have other numbers. What is known of a route that is still there stays,
+    /// for else a change of any price would hand out all that is free once more.
+    pub(crate) fn renumber(&self, number: impl Fn(usize) -> Option<usize>) {
+        let mut guests = lock(&self.0);
+        let before = std::mem::take(&mut *guests);
+        guests.extend(before.into_iter().filter_map(|((route, from), visits)| Some(((number(route)?, from), visits))));
     }
 
     /// Where too many are there, nobody new gets anything.

@@ -497,7 +497,9 @@ impl Control {
         let tariff = prices::read(path, self.currency)?;
         answered(&tariff, self.is_alone)?;
         self.gate.counter.sell((tariff.coupon, words(&tariff))).await?;
-        self.gate.guests.forget();
+        let before = self.gate.prices.now();
+        let renumbered: Vec<_> = before.routes.iter().map(|route| tariff.number_of(route)).collect();
+        self.gate.guests.renumber(|number| renumbered.get(number).copied().flatten());
         self.gate.prices.change(tariff);
         self.repriced.notify_one();
         Ok(())

@@ -73,6 +73,12 @@ impl Tariff {
         self.routes.iter().enumerate().find(|(_, route)| route.fits(method, path))
     }
 
+    /// The number of the route for the same requests as one of another tariff, whatever it costs.
+    #[must_use]
+    pub fn number_of(&self, other: &Route) -> Option<usize> {
+        self.routes.iter().position(|route| route.pattern == other.pattern && route.methods == other.methods)
+    }
+
     /// Which answers cost something, in a sentence.
     #[must_use]
     pub fn charging(&self) -> String {

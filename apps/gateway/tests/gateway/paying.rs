@@ -102,8 +102,6 @@ async fn free_routes_free_requests_and_preflights_cost_nothing() {
     let from_page = town.http.get(town.url("/hello")).header("origin", "https://page.example").send().await.unwrap();
     assert_eq!(from_page.status(), 402);
     assert!(from_page.headers()["access-control-expose-headers"].to_str().unwrap().contains("payment-receipt"));
-    let limited = [town.get("/limited").await, town.get("/limited").await];
-    assert_eq!(limited.map(|answer| answer.status().as_u16()), [402, 429]);
     let catalogue: serde_json::Value =
         serde_json::from_slice(&town.get(names::CATALOGUE_PATH).await.bytes().await.unwrap()).unwrap();
     assert_eq!(catalogue["coupon"], "0.0001 XTS");
@@ -111,6 +109,42 @@ async fn free_routes_free_requests_and_preflights_cost_nothing() {
         serde_json::from_slice(&town.get("/openapi.json").await.bytes().await.unwrap()).unwrap();
     assert_eq!(openapi["paths"]["/other"]["get"]["x-payment-info"]["offers"][0]["amount"], "300");
     assert!(openapi["paths"]["/free"]["get"].get("x-payment-info").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_one_a_second_sells_one_request_a_second_whoever_asks_for_the_price() {
+    let town = Town::new().await;
+    let mut buyer = town.buyer(1, 10).await;
+    for second in 0..3 {
+        for _ in 0..3 {
+            assert_eq!(town.get("/limited").await.status(), 402, "asking what it costs is not counted");
+        }
+        let answer = buyer.get("/limited", 1).await;
+        assert_eq!(answer.status(), 404, "the service is asked");
+        assert_eq!((buyer.charged(&answer), town.seen.calls()), (0, second + 1));
+        let coupon = buyer.coupon("GET", "/limited", b"", 1);
+        let refused = read_problem(buyer.send("/limited", &coupon).await).await;
+        assert!(refused.is(problem::RATE) && refused.detail.contains("nothing was taken"), "{refused:?}");
+        buyer.spender.cancel(coupon.index).unwrap();
+        assert_eq!(town.seen.calls(), second + 1);
+        town.clock.advance(farthing_core::time::Span::from_secs(1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_prices_hands_out_nothing_free_once_more() {
+    let town = Town::new().await;
+    let tier = async || town.get("/tier").await.status().as_u16();
+    assert_eq!([tier().await, tier().await, tier().await], [404, 404, 402]);
+    // Another price, and another route in front: the tier's route has another number now.
+    let first = "[[route]]\npath = \"/new\"\nfree = true\n[[route]]\npath = \"/free\"";
+    let changed = crate::town::PRICES.replace("[[route]]\npath = \"/free\"", first).replace("0.0003", "0.0004");
+    std::fs::write(town.home.path().join("prices.toml"), changed).unwrap();
+    town.control.reload().await.unwrap();
+    assert_eq!(town.challenge("/other").await.1.units, 4, "the change is in force");
+    assert_eq!(tier().await, 402);
+    town.clock.advance(farthing_core::time::Span::from_hours(1));
+    assert_eq!([tier().await, tier().await, tier().await], [404, 404, 402]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
