@@ -448,7 +448,7 @@ impl Purse {
         let mut abandoned = self.state.abandoned.as_slice().to_vec();
         let at = abandoned.iter().position(|open| open.reserve.digest() == body.reserve);
         let open = abandoned.swap_remove(at.ok_or(PurseError::FalseRelease)?);
-        if body.chain != self.chain() || body.through + 1 < open.from || body.through > open.upto {
+        if body.chain != self.chain() || body.through.saturating_add(1) < open.from || body.through > open.upto {
             return Err(PurseError::FalseRelease);
         }
         self.end(open, body.through, Freed::Bank(verified.into_signed()))?;
