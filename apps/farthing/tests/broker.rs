@@ -267,6 +267,129 @@ fn carry(mut client: &TcpStream, stall: &str, hang: &Mutex<Option<&'static str>>
     None
 }
 
+/// A service that fails at /die and /half, and answers elsewhere.
+fn failing_service() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let (mut head, mut chunk) = (Vec::new(), [0; 4 << 10]);
+                while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+                    match client.read(&mut chunk) {
+                        Ok(read @ 1..) => head.extend_from_slice(&chunk[..read]),
+                        _ => return,
+                    }
+                }
+                let answer: &[u8] = match String::from_utf8_lossy(&head).split(' ').nth(1) {
+                    Some("/die") => b"",
+                    Some("/half") => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+                    _ => b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello",
+                };
+                // Whoever asked may be gone.
+                let _ = client.write_all(answer);
+            });
+        }
+    });
+    address
+}
+
+/// A bank, a gateway at 0.001 in front of a service, a broker with so much and so many units, and a buyer.
+fn small_town(fund: [&str; 2], units: &str) -> (tempfile::TempDir, [Served; 3]) {
+    let dir = tempfile::tempdir().unwrap();
+    let home = |name: &str| dir.path().join(name);
+    run(&home("bank"), &["bank", "init", "--name", "Test bank"]);
+    let bank = Served::start(&home("bank"), &["bank", "serve", "--listen-on", "127.0.0.1:0"]);
+    for (name, fund) in [("seller", "0.1"), ("broker", fund[0]), ("buyer", fund[1])] {
+        run(&home(name), &["--bank", bank.address(), "wallet", "init", "--fund", fund]);
+    }
+    let service = failing_service();
+    let args = ["gateway", "--upstream", &service, "--price", "0.001", "--listen-on", "127.0.0.1:0"];
+    let gateway = Served::start(&home("seller"), &args);
+    let args = ["broker", "--seller", gateway.address(), "--units", units, "--listen-on", "127.0.0.1:0"];
+    let broker = Served::start(&home("broker"), &args);
+    (dir, [bank, gateway, broker])
+}
+
+#[test]
+fn what_failed_at_the_seller_costs_neither_coupon_nor_token_and_no_error_counts_as_success() {
+    let (dir, [_bank, gateway, broker]) = small_town(["2", "1"], "100");
+    let buyer = dir.path().join("buyer");
+    let tries = |args: &[&str]| common::at(&buyer).arg("broker").args(args).output().unwrap();
+    let url = |path: &str| format!("{}{path}", gateway.address().trim_end_matches('/'));
+    let at = broker.address();
+    for path in ["/die", "/half", "/half"] {
+        let output = tries(&["get", at, &url(path)]);
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(8), "{path}: {told}");
+        assert!(told.contains(r#""cost": "0.00 XTS""#), "{path}: {told}");
+    }
+    assert_eq!(micros(&run(&buyer, &["wallet", "show"]), "spent"), 0);
+
+    // A token is worth whole coupons of the seller's, and is not rounded up without a word.
+    let odd = ["prefetch", at, gateway.address(), "--price", "0.0015"];
+    let output = tries(&odd);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("0.002 XTS"), "{output:?}");
+
+    run(&buyer, &["broker", "prefetch", at, gateway.address(), "--price", "0.001", "--count", "2"]);
+    for path in ["/die", "/half", "/half", "/die"] {
+        let output = tries(&["spend", &url(path)]);
+        assert_eq!(output.status.code(), Some(8), "{path}: {output:?}");
+        let tokens = run(&buyer, &["broker", "tokens"]);
+        let good = tokens["tokens"].as_array().unwrap().iter().filter(|token| token["state"] == "good").count();
+        assert_eq!(good, 2, "{path}: {tokens}");
+    }
+    // What cannot be written to is found out before anything is spent.
+    let nowhere = dir.path().join("nowhere/x");
+    let output = tries(&["spend", &url("/a"), "-o", nowhere.to_str().unwrap()]);
+    assert!(!output.status.success());
+    let spent = run(&buyer, &["broker", "spend", &url("/a")]);
+    assert_eq!((&spent["body"], &spent["spent"]), (&"hello".into(), &"0.001 XTS".into()), "{spent}");
+
+    // What was paid for and lies in the file of tokens is not forgotten.
+    let closed = run(&buyer, &["broker", "close", at]);
+    assert_eq!((&closed["tokens"], &closed["worth"]), (&1.into(), &"0.001 XTS".into()), "{closed}");
+}
+
+#[test]
+fn a_broker_that_cannot_pay_a_seller_says_so_to_its_buyers() {
+    let (dir, [_bank, gateway, broker]) = small_town(["1", "1"], "2000000");
+    let buyer = dir.path().join("buyer");
+    let sellers = run(&buyer, &["broker", "sellers", broker.address()]);
+    assert_eq!(sellers["waiting"].as_array().map(Vec::len), Some(1), "{sellers}");
+    for args in [["get", "/a"], ["prefetch", ""]] {
+        let url = format!("{}{}", gateway.address().trim_end_matches('/'), args[1]);
+        let args = [args[0], broker.address(), &url];
+        let more: &[&str] = if args[0] == "get" { &[] } else { &["--price", "0.001"] };
+        let output = common::at(&buyer).arg("broker").args(args).args(more).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{told}");
+        assert!(told.contains("no session there at present"), "{told}");
+    }
+}
+
+#[test]
+fn a_buyer_with_little_money_gets_a_smaller_session_with_a_broker() {
+    let (dir, [_bank, gateway, broker]) = small_town(["2", "0.02"], "100");
+    let buyer = dir.path().join("buyer");
+    let url = format!("{}/a", gateway.address().trim_end_matches('/'));
+    for _ in 0..2 {
+        let answer = run(&buyer, &["broker", "get", broker.address(), &url]);
+        assert_eq!(answer["body"], "hello", "{answer}");
+    }
+    // One session was enough for both.
+    assert_eq!(run(&buyer, &["broker", "close", broker.address()])["closed"], 1);
+    // And where there is nothing, the sum is named.
+    let (dir, [_bank, gateway, broker]) = small_town(["2", "0.0005"], "100");
+    let url = format!("{}/a", gateway.address().trim_end_matches('/'));
+    let buyer = dir.path().join("buyer");
+    let output = common::at(&buyer).args(["broker", "get", broker.address(), &url]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(6), "{told}");
+    assert!(told.contains("0.001 XTS cannot be set aside"), "{told}");
+}
+
 #[test]
 fn rubbish_is_no_evidence_and_nobody_is_convicted_by_it() {
     let dir = tempfile::tempdir().unwrap();

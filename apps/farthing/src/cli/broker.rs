@@ -368,7 +368,10 @@ async fn sellers(app: &App, args: SellersArgs) -> Result<(), Failure> {
             }
             lines.push(json!({ "seller": line.seller, "at": line.origin, "unit": line.unit, "products": goods }));
         }
-        app.out.result(&json!({ "sellers": lines }), || {
+        for origin in customer.waiting() {
+            rows.push(["-".to_owned(), "not at present".to_owned(), String::new(), origin.clone()]);
+        }
+        app.out.result(&json!({ "sellers": lines, "waiting": customer.waiting() }), || {
             let columns =
                 [Column::Text("product"), Column::Number("price"), Column::Number("bytes"), Column::Text("seller")];
             table(&columns, rows)
@@ -378,6 +381,7 @@ async fn sellers(app: &App, args: SellersArgs) -> Result<(), Failure> {
 }
 
 async fn buy(app: &App, args: BuyArgs) -> Result<(), Failure> {
+    let output = Output::open(args.output.as_deref())?;
     at(app, args.broker.clone(), async |customer, currency| {
         let most = args.max.map(|max| max.amount(currency)).transpose()?;
         let lines = match &args.seller {
@@ -405,13 +409,8 @@ async fn buy(app: &App, args: BuyArgs) -> Result<(), Failure> {
             Ok(bought) => bought,
             Err(why) => return Err(convict(why, &args.evidence)?),
         };
-        deliver(
-            app,
-            &product,
-            args.output.as_deref(),
-            json!({ "cost": cost, "seller": line.seller }),
-            &format!("cost {cost}"),
-        )
+        let about = json!({ "cost": cost, "seller": line.seller });
+        output.deliver(app, &product, about, &format!("cost {cost}"), &format!("{cost} was charged"))
     })
     .await
 }
@@ -427,6 +426,7 @@ fn convict(why: BuyError, file: &Path) -> Result<Failure, Failure> {
 }
 
 async fn get(app: &App, args: GetArgs) -> Result<(), Failure> {
+    let output = Output::open(args.output.as_deref())?;
     let wallet = peer::open(&app.settings).await?;
     let price = super::get::client(wallet.clone(), &args.url, Options::default());
     let mut request = Request::new(args.request.clone(), args.url.clone());
@@ -439,13 +439,15 @@ async fn get(app: &App, args: GetArgs) -> Result<(), Failure> {
     let price = price?.ok_or_else(|| Failure::usage("this costs nothing").next("ask the seller: farthing get URL"))?;
     at(app, args.broker, async |customer, currency| {
         let most = args.max.map(|max| max.amount(currency)).transpose()?;
-        let line = customer.seller(&price.seller.to_string())?;
+        let line = customer.seller_at(price.seller, &args.url.origin().ascii_serialization())?;
         let units = price.at_most.units_of(line.unit).and_then(|units| u32::try_from(units).ok());
         let units = units.ok_or_else(|| Failure::usage("the seller's price cannot be paid in its coupons"))?;
         let http = passed(&args.request, &args.url, &args.data);
         let (answer, cost) = customer.request(line, http, units, most).await?;
         let about = json!({ "cost": cost, "seller": line.seller, "status": answer.status });
-        deliver(app, &answer.body, args.output.as_deref(), about, &format!("cost {cost}"))
+        let charged = if cost.is_zero() { "nothing was charged".to_owned() } else { format!("{cost} was charged") };
+        output.deliver(app, &answer.body, about, &format!("cost {cost}"), &charged)?;
+        succeeded(app, answer.status, &charged)
     })
     .await
 }
@@ -455,8 +457,14 @@ async fn prefetch(app: &App, args: PrefetchArgs) -> Result<(), Failure> {
     at(app, args.broker.clone(), async |customer, currency| {
         let most = args.max.map(|max| max.amount(currency)).transpose()?;
         let line = customer.seller(&args.seller)?;
-        let units = args.price.some(currency)?.units_of(line.unit).and_then(|units| u32::try_from(units).ok());
+        let price = args.price.some(currency)?;
+        let units = price.units_of(line.unit).and_then(|units| u32::try_from(units).ok());
         let units = units.ok_or_else(|| Failure::usage("the price is too high for the seller's coupons"))?;
+        let worth = line.unit.checked_mul(units.into()).map_err(Failure::other)?;
+        if worth != price {
+            let what = format!("a token for this seller is worth a whole number of {}, and {price} is none", line.unit);
+            return Err(Failure::usage(what).next(format_args!("the next one up: --price \"{worth}\"")));
+        }
         let mut pocket = pocket(app)?;
         let (mut got, mut paid) = (Vec::new(), currency.zero());
         for _ in 0..args.count {
@@ -509,19 +517,34 @@ async fn spend(app: &App, args: SpendArgs) -> Result<(), Failure> {
     let named = pin.map_or_else(|| site.clone(), |pin| format!("{site}#{pin}"));
     let seller: Endpoint = named.parse().map_err(Failure::usage)?;
     let http = passed(&args.request, &args.url, &args.data);
+    let output = Output::open(args.output.as_deref())?;
     let answer = spend::spend(&mut pocket(app)?, SystemClock.now(), &seller, &http).await?;
     let cost =
         answer.spent.map_or_else(|| "nothing was spent".to_owned(), |worth| format!("a token of {worth} was spent"));
     let about = json!({ "status": answer.status, "spent": answer.spent });
-    deliver(app, &answer.body, args.output.as_deref(), about, &cost)
+    output.deliver(app, &answer.body, about, &cost, &cost)?;
+    succeeded(app, answer.status, &cost)
 }
 
 async fn close(app: &App, args: CloseArgs) -> Result<(), Failure> {
-    at(app, args.broker, async |customer, _| {
+    at(app, args.broker, async |customer, currency| {
         let ended = customer.close().await?;
-        app.out.result(&json!({ "closed": ended }), || {
+        let mut kept = pocket(app)?.tokens()?;
+        kept.retain(|kept| kept.broker == customer.site() && SystemClock.now() < kept.token.terms.expires);
+        let worth = kept.iter().filter_map(Kept::worth).try_fold(currency.zero(), Amount::checked_add);
+        let worth = worth.map_err(Failure::other)?;
+        app.out.result(&json!({ "closed": ended, "tokens": kept.len(), "worth": worth }), || {
             let sessions = crate::show::count(ended.into(), "session");
-            format!("{sessions} ended; what was not spent comes back once the broker has cleared.")
+            let ended = format!("{sessions} ended; what was not spent comes back once the broker has cleared.");
+            if kept.is_empty() {
+                return ended;
+            }
+            let tokens = crate::show::count(kept.len().try_into().unwrap_or(u64::MAX), "token");
+            let until = kept.iter().map(|kept| kept.token.terms.expires).min().map(moment).unwrap_or_default();
+            format!(
+                "{ended}\n{tokens} from here, worth {worth}, were paid for and do not come back: spend them before \
+                 {until} with farthing broker spend URL"
+            )
         })
     })
     .await
@@ -558,22 +581,64 @@ fn passed(method: &Method, url: &Url, data: &str) -> Passed {
     Passed { method: method.to_string(), path, media_type: None, body: data.as_bytes().to_vec() }
 }
 
-/// Gives what was bought: into a file, into the JSON result, or as it is.
-fn deliver(app: &App, body: &[u8], file: Option<&Path>, about: serde_json::Value, cost: &str) -> Result<(), Failure> {
-    if let Some(file) = file {
-        std::fs::write(file, body).or_fail(format_args!("cannot write {}", file.display()))?;
+/// Where what is bought goes: opened before anything is paid for.
+struct Output<'a>(Option<(&'a Path, std::fs::File)>);
+
+impl<'a> Output<'a> {
+    fn open(file: Option<&'a Path>) -> Result<Self, Failure> {
+        let open = |path: &'a Path| {
+            let opened = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(path);
+            Ok((path, opened.or_fail(format_args!("cannot write {}", path.display()))?))
+        };
+        file.map(open).transpose().map(Self)
     }
-    if app.out.is_json() {
-        let mut result = about;
-        result["file"] = json!(file);
-        result["body"] = json!(file.is_none().then(|| String::from_utf8_lossy(body)));
-        return app.out.result(&result, || "");
+
+    /// Gives it: into the file, into the JSON result, or as it is. `charged` says what it cost where
+    /// that fails.
+    fn deliver(
+        self,
+        app: &App,
+        body: &[u8],
+        about: serde_json::Value,
+        cost: &str,
+        charged: &str,
+    ) -> Result<(), Failure> {
+        let lost = |what: &str, why: std::io::Error| {
+            Failure::other(format_args!("cannot write {what}: {why}; {charged}")).money(Money::MovedBefore)
+        };
+        let file = self.0.as_ref().map(|(path, _)| *path);
+        if let Some((path, mut file)) = self.0 {
+            // What was in it before goes; a device has no length.
+            let is_file = file.metadata().is_ok_and(|meta| meta.is_file());
+            let cut = if is_file { file.set_len(0) } else { Ok(()) };
+            cut.and_then(|()| file.write_all(body)).map_err(|why| lost(&path.display().to_string(), why))?;
+        }
+        if app.out.is_json() {
+            let mut result = about;
+            result["file"] = json!(file);
+            result["body"] = json!(file.is_none().then(|| String::from_utf8_lossy(body)));
+            return app.out.result(&result, || "");
+        }
+        if file.is_none() {
+            let mut out = std::io::stdout();
+            match out.write_all(body).and_then(|()| out.flush()) {
+                // A reader that went away, as `head` does, wants no more.
+                Err(why) if why.kind() == std::io::ErrorKind::BrokenPipe => {}
+                written => written.map_err(|why| lost("to standard output", why))?,
+            }
+        }
+        app.out.note(cost);
+        Ok(())
     }
-    if file.is_none() {
-        std::io::stdout().write_all(body)?;
+}
+
+/// An answer that is an error of the seller's is none of success. `charged` says what it cost.
+fn succeeded(app: &App, status: u16, charged: &str) -> Result<(), Failure> {
+    match status {
+        400.. if app.out.is_json() => Err(Failure::told(Kind::Answered)),
+        400.. => Err(Failure::new(Kind::Answered, format_args!("the seller answered {status}; {charged}"))),
+        _ => Ok(()),
     }
-    app.out.note(cost);
-    Ok(())
 }
 
 impl From<StartError> for Failure {
@@ -594,12 +659,17 @@ impl From<BuyError> for Failure {
             BuyError::Pocket(why) => why.into(),
             BuyError::Broker(BrokerAskError::Refused(why)) => why.into(),
             BuyError::Broker(BrokerAskError::NotSent(_)) => {
-                Self::new(Kind::NotReachable, "the broker cannot be reached").money(Money::Unmoved)
+                Self::new(Kind::NotReachable, "the broker cannot be reached")
+                    .money(Money::Unmoved)
+                    .next("see that it is running and that the address is right, and run the same command again")
             }
             BuyError::Broker(why @ BrokerAskError::Unknown(_)) => {
                 Self::new(Kind::OutcomeUnknown, why).money(money).next("run the same command again")
             }
             why @ BuyError::Dear { .. } => Self::new(Kind::Funds, why).money(money).next("raise --max"),
+            why @ BuyError::NotReady(_) => Self::new(Kind::Refused, why)
+                .money(money)
+                .next("try again in a minute; the broker's owner finds the reason in its log"),
             why @ BuyError::NoSeller(_) => Self::usage(why).next("see whom it buys from: farthing broker sellers URL"),
             why => Self::new(Kind::Refused, why).money(money),
         }
@@ -619,7 +689,9 @@ impl From<SpendError> for Failure {
     fn from(why: SpendError) -> Self {
         match why {
             SpendError::Pocket(why) => why.into(),
-            SpendError::NotSent => Self::new(Kind::NotReachable, why).money(Money::Unmoved),
+            SpendError::NotSent => Self::new(Kind::NotReachable, why)
+                .money(Money::Unmoved)
+                .next("see that it is running and that the address is right, and run the same command again"),
             SpendError::Unknown => {
                 Self::new(Kind::OutcomeUnknown, why).money(Money::Unknown).next("run the same command again")
             }
