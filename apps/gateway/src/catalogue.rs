@@ -114,6 +114,8 @@ fn operation(tariff: &Tariff, route: &Route, parameters: &[String]) -> Value {
     }
     let mut operation = json!({ "parameters": parameters, "responses": responses });
     put(&mut operation, "summary", route.description.clone());
+    let deeper = route.pattern.as_str().strip_suffix("**");
+    put(&mut operation, "description", deeper.map(|above| format!("everything below {above}, however deep")));
     put(&mut operation, "x-payment-info", price);
     operation
 }
@@ -149,7 +151,8 @@ fn payment_info(tariff: &Tariff, price: &Price) -> Value {
     json!({ "offers": offers })
 }
 
-/// A pattern as OpenAPI writes it, and the names in it. `**` has no form there: it is one more part.
+/// A pattern as OpenAPI writes it, and the names in it. `**` has no form there: it is one more part,
+/// and the operation says in words that it goes deeper.
 /// Parts are named by their number alone, since OpenAPI takes `/{a}` and `/{b}` for the same path.
 fn template(pattern: &str) -> (String, Vec<String>) {
     let mut names = Vec::new();
@@ -225,5 +228,8 @@ mod tests {
         assert_eq!((&tile["amount"], &tile["currency"]), (&"300".into(), &"XTS".into()));
         assert_eq!(offer("/tiles/{part1}/{part2}", "post")["maxAmount"], "10000");
         assert_eq!(offer("/{part1}", "delete")["amount"], "100");
+        assert_eq!(paths["/{part1}"]["get"]["description"], "everything below /, however deep");
+        assert_eq!(paths["/tiles/{part1}/{part2}"]["post"]["description"], "everything below /tiles/*/, however deep");
+        assert!(paths["/free"]["get"].get("description").is_none());
     }
 }

@@ -52,6 +52,9 @@ pub struct Revenue {
 /// Why nothing can be told.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
+    /// No gateway ever ran here.
+    #[error("no gateway has run in {0}: there is nothing to tell")]
+    NoGateway(std::path::PathBuf),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -69,7 +72,11 @@ impl Report {
     /// # Errors
     /// [`ReportError`].
     pub fn open(home: &Path) -> Result<Self, ReportError> {
-        Ok(Self(SqliteSnapshot::open(crate::records_in(home), &tables())?))
+        let records = crate::records_in(home);
+        if !records.exists() {
+            return Err(ReportError::NoGateway(home.to_owned()));
+        }
+        Ok(Self(SqliteSnapshot::open(records, &tables())?))
     }
 
     /// Calls `with` for every session.

@@ -60,13 +60,14 @@ pub enum Durability {
 }
 
 impl Durability {
-    /// What may be lost when the machine fails, in a sentence.
+    /// What may be lost when the machine fails, in a sentence; `dearest` is the most that one request
+    /// may cost.
     #[must_use]
-    pub fn exposure(self, price: Amount) -> String {
+    pub fn exposure(self, dearest: Amount) -> String {
         match self {
             Self::Each => "every payment is on disk before the service is asked: a crash loses nothing".to_owned(),
             Self::Every(time) => format!(
-                "payments are on disk at most {} ms later: a crash loses at most what was taken in that time, {price} for each 1 coupon",
+                "payments are on disk at most {} ms later: a crash loses at most what was paid in that time, up to {dearest} for each request",
                 time.as_millis()
             ),
         }
@@ -405,7 +406,7 @@ impl Gateway {
     /// What may be lost when the machine fails.
     #[must_use]
     pub fn exposure(&self) -> String {
-        self.durability.exposure(self.gate.prices.now().coupon)
+        self.durability.exposure(self.gate.prices.now().dearest())
     }
 
     /// Which answers cost something.

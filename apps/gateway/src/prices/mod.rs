@@ -93,6 +93,13 @@ impl Tariff {
         }
     }
 
+    /// The most that one request is asked for beforehand.
+    #[must_use]
+    pub fn dearest(&self) -> Amount {
+        let priced = self.routes.iter().filter_map(|route| route.price);
+        priced.map(|price| price.max).max_by_key(|most| most.as_micros()).unwrap_or(self.coupon)
+    }
+
     /// Its currency.
     #[must_use]
     pub const fn currency(&self) -> Currency {

@@ -321,3 +321,17 @@ async fn a_line_of_the_log_names_the_pattern_that_fitted() {
     let line = log.lines().find(|line| line.contains("route=\"/named/**\"")).unwrap();
     assert!(line.contains("status=402") && !line.contains("none"), "{line}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_of_no_gateway_says_so_and_makes_no_records() {
+    let home = tempfile::tempdir().unwrap();
+    let why = Report::open(home.path()).err().unwrap().to_string();
+    assert!(why.contains("no gateway has run in"), "{why}");
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_a_crash_may_cost_is_said_for_the_dearest_request() {
+    let exposure = Durability::Every(Duration::from_secs(5)).exposure(micros(20_000));
+    assert!(exposure.contains("5000 ms later") && exposure.contains("up to 0.02 XTS for each request"), "{exposure}");
+}
