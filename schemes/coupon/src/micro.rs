@@ -1,5 +1,8 @@
 //! A payment and its answer: a word of the chain, bound under the session's key to what it pays for.
 
+// Strangers name these numbers.
+#![warn(clippy::arithmetic_side_effects)]
+
 use farthing_core::chain::Word;
 use farthing_core::hash::{Purpose, hash};
 use farthing_core::id::{ChainId, OrderId};

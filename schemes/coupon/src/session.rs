@@ -6,6 +6,9 @@
 //! the last [`WINDOW`] units. A payment below the tip is served once and brings no new money; one
 //! above it brings all the money in between.
 
+// Strangers name these numbers.
+#![warn(clippy::arithmetic_side_effects)]
+
 use farthing_core::amount::Amount;
 use farthing_core::chain::{Claimed, Header, Payword, Tag, Word, WordError, prove_many};
 use farthing_core::id::{ChainId, OrderId};
