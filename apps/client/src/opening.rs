@@ -111,13 +111,13 @@ impl Inner {
         let mut closed = Closed { sessions: 0, held: zero, charged: zero, unanswered: zero };
         for session in self.wallet.coupon_sessions_at(&seat.site).await? {
             let said = session.sign(&CloseSession { chain: session.chain(), at: self.wallet.now() });
-            match self.post::<SessionView>(&seat, CLOSE_PATH, wire::encode(&said)).await {
+            let through = match self.post::<SessionView>(&seat, CLOSE_PATH, wire::encode(&said)).await {
+                Ok(view) => Some(view.through),
                 // One that the server does not know has nothing to be ended there.
-                Ok(_) => {}
-                Err(Failed::Refused(problem)) if problem.money != Money::Unknown => {}
+                Err(Failed::Refused(problem)) if problem.money != Money::Unknown => None,
                 Err(failed) => return Err(refused(failed)),
-            }
-            let info = session.finish().await?;
+            };
+            let info = session.finish_at(through).await?;
             closed.sessions = closed.sessions.saturating_add(1);
             closed.held = closed.held.checked_add(info.held)?;
             closed.charged = closed.charged.checked_add(info.paid.checked_sub(info.unanswered)?)?;

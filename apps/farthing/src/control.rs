@@ -29,6 +29,9 @@ const PROGRESS_WAITING_MAX: usize = 64;
 /// How long a command has to say what it wants.
 const REQUEST_TIME: Duration = Duration::from_secs(5);
 
+/// How long requests that were taken have before the wallet is closed all the same.
+const LAST_TIME: Duration = Duration::from_secs(10);
+
 /// Where progress goes.
 pub(crate) type Progress = mpsc::Sender<Value>;
 
@@ -57,9 +60,18 @@ impl Control {
         Ok(Self { listener, path })
     }
 
+    /// Serves until it is closed.
+    pub(crate) fn attend(self, attendant: Arc<impl Attend>) -> Attending {
+        let seats = Arc::new(Semaphore::new(COMMANDS_MAX));
+        Attending { task: tokio::spawn(self.serve_at(attendant, Arc::clone(&seats))), seats }
+    }
+
     /// Serves for as long as it is polled.
     pub(crate) async fn serve(self, attendant: Arc<impl Attend>) {
-        let seats = Arc::new(Semaphore::new(COMMANDS_MAX));
+        self.serve_at(attendant, Arc::new(Semaphore::new(COMMANDS_MAX))).await;
+    }
+
+    async fn serve_at(self, attendant: Arc<impl Attend>, seats: Arc<Semaphore>) {
         loop {
             let Ok(seat) = Arc::clone(&seats).acquire_owned().await else { return };
             match self.listener.accept().await {
@@ -81,6 +93,22 @@ impl Control {
     }
 }
 
+/// A process that answers others while it has the wallet.
+pub(crate) struct Attending {
+    task: tokio::task::JoinHandle<()>,
+    seats: Arc<Semaphore>,
+}
+
+impl Attending {
+    /// Takes no more requests, and waits until those it has taken are carried out.
+    pub(crate) async fn close(self) {
+        self.task.abort();
+        let _ = self.task.await;
+        let all = u32::try_from(COMMANDS_MAX).unwrap_or(u32::MAX);
+        let _ = tokio::time::timeout(LAST_TIME, self.seats.acquire_many(all)).await;
+    }
+}
+
 impl Drop for Control {
     fn drop(&mut self) {
         // Nobody misses it if it is gone.
@@ -90,6 +118,8 @@ impl Drop for Control {
 
 async fn converse(stream: UnixStream, attendant: Arc<impl Attend>) -> std::io::Result<()> {
     let (read, mut write) = stream.into_split();
+    // Whoever hears nothing at all knows that nothing was carried out.
+    say(&mut write, &json!({ "progress": null })).await?;
     let mut line = String::new();
     let mut reader = BufReader::new(read.take(LINE_BYTES_MAX));
     tokio::time::timeout(REQUEST_TIME, reader.read_line(&mut line)).await??;
@@ -127,10 +157,13 @@ pub(crate) async fn ask(
     mut on_progress: impl FnMut(Value),
 ) -> Option<Result<Value, Failure>> {
     let stream = UnixStream::connect(home.join(SOCKET)).await.ok()?;
+    let (read, mut write) = stream.into_split();
+    let mut lines = BufReader::new(read);
+    let mut line = String::new();
+    // A process that ends just now takes no more requests: it is as if it had ended before.
+    (&mut lines).take(LINE_BYTES_MAX).read_line(&mut line).await.ok().filter(|read| *read > 0)?;
     let answer = async {
-        let (read, mut write) = stream.into_split();
         say(&mut write, request).await?;
-        let mut lines = BufReader::new(read);
         loop {
             let mut line = String::new();
             (&mut lines).take(LINE_BYTES_MAX).read_line(&mut line).await?;

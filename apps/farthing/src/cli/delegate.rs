@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use farthing_bank::client::BankClient;
@@ -17,6 +18,9 @@ use super::{App, Typed};
 use crate::fail::Failure;
 use crate::peer;
 use crate::show::{confirm, count, moment};
+
+/// The shortest life of such a file: the shortest session, and some time to open it in.
+const LIFE_MIN: Duration = Duration::from_secs(180);
 
 /// Arguments of `farthing wallet delegate`.
 #[derive(Debug, Args)]
@@ -48,6 +52,11 @@ pub(crate) async fn run(app: &App, args: DelegateArgs) -> Result<(), Failure> {
 }
 
 async fn make(app: &App, max: Typed, life: humantime::Duration, out: PathBuf, dry_run: bool) -> Result<(), Failure> {
+    if *life < LIFE_MIN {
+        let least = humantime::format_duration(LIFE_MIN);
+        return Err(Failure::usage(format_args!("a wallet for {life} could open no session; nothing was done"))
+            .next(format_args!("give --expires {least} or more")));
+    }
     let cap = max.some(peer::currency(&app.settings)?)?;
     let out = std::path::absolute(out)?;
     let question = format!("Set {cap} aside for {life} in {}: whoever holds the file can spend it", out.display());

@@ -1,26 +1,35 @@
 //! `farthing get`: ask any HTTP service, and pay if it wants to be paid.
 
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use farthing_client::{Advice, BODY_MAX, Closed, Options, Paid, PayError, PayingClient, Price, Receipt};
+use farthing_client::{Advice, BODY_MAX, Options, Paid, PayError, PayingClient, Price, Receipt};
 use farthing_core::amount::Amount;
 use farthing_core::id::PeerId;
+use farthing_core::refusal::Money;
 use farthing_net::http::client::client as http_client;
 use farthing_net::http::endpoint::Endpoint;
 use farthing_peer::wallet::Wallet;
-use reqwest::header::{HeaderName, HeaderValue};
-use reqwest::{Method, Request, Url};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Request as WebRequest, StatusCode, Url};
 use serde_json::json;
 
 use super::{App, Typed};
 use crate::fail::{Context, Failure, Kind};
-use crate::peer::purse::Purse;
+use crate::peer::purse::{Purse, Wait};
+use crate::peer::{self, Request, SessionsEnded};
 use crate::show::moment;
+use crate::stop::signalled;
 
 /// How long an answer may take that comes over a connection with a pinned certificate.
 const PINNED_TIME: std::time::Duration = std::time::Duration::from_secs(24 * 3_600);
+
+/// What to do where the answer is lost and its price is not.
+const PAID_AGAIN: &str = "mend that first: asking again is paid for again";
+
+/// What to do where nobody knows what was charged.
+const TOLD_BY_THE_BANK: &str = "end the session, and the bank says what was charged: farthing wallet reconcile";
 
 /// The longest body that is shown inside a JSON result.
 const JSON_BODY_MAX: usize = 16 << 20;
@@ -60,6 +69,11 @@ pub(crate) struct GetArgs {
     /// Pay from this file of `farthing wallet delegate`
     #[arg(long, value_name = "FILE")]
     wallet: Option<PathBuf>,
+    /// How long the server has to begin its answer, connecting included
+    #[arg(long, value_name = "TIME", default_value = "2m")]
+    timeout: humantime::Duration,
+    #[command(flatten)]
+    wait: Wait,
     /// Ask nothing; end the session with the site, so that what was not spent comes back
     #[arg(long, conflicts_with_all = ["request", "header", "data", "output", "dry_run"])]
     close: bool,
@@ -70,23 +84,45 @@ pub(crate) struct GetArgs {
 
 /// Runs the command.
 pub(crate) async fn run(app: &App, args: GetArgs) -> Result<(), Failure> {
-    let request = request(&args)?;
-    let purse = Purse::open(app, args.wallet.as_deref(), args.tool.as_deref(), args.approve).await?;
-    let done = with_purse(app, &args, request, &purse).await;
+    let request = web_request(&args)?;
+    // Whoever cannot write the answer down has no use for it, and pays nothing.
+    let output = args.output.as_deref().map(Output::open).transpose()?;
+    if args.close && args.wallet.is_none() {
+        let site = Request::EndSessions { site: args.url.to_string() };
+        let closed: SessionsEnded = peer::ask_within(app, site, args.wait).await?;
+        return app.out.result(&closed, || closed_words(&closed));
+    }
+    let purse = Purse::open(app, args.wallet.as_deref(), args.tool.as_deref(), args.approve, args.wait).await?;
+    // Other commands are answered for as long as this one has the wallet.
+    let door = purse.attend(app);
+    let done = with_purse(app, &args, request, output, &purse).await;
+    if let Some(door) = door {
+        door.close().await;
+    }
     purse.wallet.close().await;
     done
 }
 
-async fn with_purse(app: &App, args: &GetArgs, request: Request, purse: &Purse) -> Result<(), Failure> {
+async fn with_purse(
+    app: &App,
+    args: &GetArgs,
+    request: WebRequest,
+    output: Option<Output>,
+    purse: &Purse,
+) -> Result<(), Failure> {
     let wallet = &purse.wallet;
     let per_request = args.max.map(|max| max.amount(wallet.settings().currency())).transpose()?;
-    let client = client(wallet.clone(), &args.url, Options { per_request, ..purse.options() })?;
+    let client = client(
+        wallet.clone(),
+        &args.url,
+        Options { per_request, answer_time: Some(*args.timeout), ..purse.options() },
+    )?;
     if let Some(seller) = args.trust {
         wallet.coupon_trust(&args.url.origin().ascii_serialization(), seller).await?;
     }
     if args.close {
-        let closed = client.close(&args.url).await?;
-        return app.out.result(&closed_json(&closed)?, || closed_words(&closed));
+        let closed = SessionsEnded::of(&client.close(&args.url).await?)?;
+        return app.out.result(&closed, || closed_words(&closed));
     }
     if args.dry_run {
         let price = client.quote(request).await?;
@@ -94,14 +130,32 @@ async fn with_purse(app: &App, args: &GetArgs, request: Request, purse: &Purse) 
             price.as_ref().map_or_else(|| "It is free.".to_owned(), price_words)
         });
     }
-    let answer = match &purse.tool {
-        Some(tool) => client.execute_for(tool, request).await,
-        None => client.execute(request).await,
+    let asked = async {
+        match &purse.tool {
+            Some(tool) => client.execute_for(tool, request).await,
+            None => client.execute(request).await,
+        }
+    };
+    let answer = tokio::select! {
+        answer = asked => answer,
+        () = signalled() => return Err(stopped(client.spent())),
     };
     match answer {
-        Ok(paid) => deliver(app, args, paid).await,
+        Ok(paid) => deliver(app, args, output, paid).await,
         Err(why) => Err(purse.failure(app, why).await),
     }
+}
+
+/// Why there is no answer, where its owner stopped the command before one began.
+fn stopped(spent: Amount) -> Failure {
+    if spent.is_zero() {
+        return Failure::new(Kind::Refused, "stopped before anything was paid").money(Money::Unmoved);
+    }
+    let next = "the same command again sends the same payment; or end the session, and the bank says what was \
+                charged: farthing wallet reconcile";
+    Failure::new(Kind::OutcomeUnknown, format_args!("stopped: up to {spent} may have been paid"))
+        .money(Money::Unknown)
+        .next(next)
 }
 
 /// A client for an address, which may pin the server's certificate in its fragment.
@@ -115,7 +169,7 @@ pub(crate) fn client(wallet: Wallet, url: &Url, options: Options) -> Result<Payi
     Ok(PayingClient::with(http, wallet, options))
 }
 
-fn request(args: &GetArgs) -> Result<Request, Failure> {
+fn web_request(args: &GetArgs) -> Result<WebRequest, Failure> {
     if !matches!(args.url.scheme(), "http" | "https") {
         return Err(Failure::usage(format_args!("nothing can be paid over {}:", args.url.scheme()))
             .next("give an address that begins with http:// or https://"));
@@ -125,7 +179,7 @@ fn request(args: &GetArgs) -> Result<Request, Failure> {
     let mut url = args.url.clone();
     let pinned = url.fragment().is_some_and(|fragment| fragment.starts_with("sha256="));
     url.set_fragment(None);
-    let mut request = Request::new(args.request.clone().unwrap_or(usual), url);
+    let mut request = WebRequest::new(args.request.clone().unwrap_or(usual), url);
     if pinned {
         *request.timeout_mut() = Some(PINNED_TIME);
     }
@@ -157,92 +211,186 @@ fn body(data: &str) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-async fn deliver(app: &App, args: &GetArgs, mut paid: Paid) -> Result<(), Failure> {
-    let (status, headers) = (paid.status(), paid.headers().clone());
-    let collects = app.out.is_json() && args.output.is_none();
-    let mut collected = Vec::new();
-    let mut sink: Box<dyn Write + Send> = match &args.output {
-        Some(file) => {
-            let file = std::fs::File::create(file).or_fail(format_args!("cannot write {}", file.display()))?;
-            Box::new(file)
+/// The file of an answer, opened before anything is paid, and emptied once there is an answer.
+struct Output {
+    file: std::fs::File,
+    path: PathBuf,
+    is_new: bool,
+}
+
+impl Output {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        let is_new = !path.exists();
+        let file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(path);
+        let file = file.or_fail(format_args!("cannot write {}; nothing was paid", path.display()))?;
+        Ok(Self { file, path: path.to_owned(), is_new })
+    }
+
+    /// For the answer that has come.
+    fn emptied(mut self) -> std::io::Result<std::fs::File> {
+        self.is_new = false;
+        if self.file.metadata()?.is_file() {
+            self.file.set_len(0)?;
         }
-        None if collects => Box::new(std::io::sink()),
-        None => Box::new(std::io::stdout()),
+        self.file.try_clone()
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if self.is_new {
+            // There was none before, and no answer came for it.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// How reading an answer ended.
+enum End {
+    /// At its end.
+    Read,
+    /// Whoever reads it went away, as `head` does.
+    Left,
+    /// It broke off.
+    Broke(PayError),
+    /// It could not be written.
+    Unwritten(std::io::Error),
+    /// Its owner stopped it.
+    Stopped,
+    /// It does not fit into a JSON result.
+    TooLong,
+}
+
+async fn deliver(app: &App, args: &GetArgs, output: Option<Output>, mut paid: Paid) -> Result<(), Failure> {
+    let (status, headers) = (paid.status(), paid.headers().clone());
+    let collects = app.out.is_json() && output.is_none();
+    let mut collected = Vec::new();
+    let (mut sink, mut end): (Box<dyn Write + Send>, Option<End>) = match output.map(Output::emptied) {
+        Some(Ok(file)) => (Box::new(file), None),
+        Some(Err(why)) => (Box::new(std::io::sink()), Some(End::Unwritten(why))),
+        None if collects => (Box::new(std::io::sink()), None),
+        None => (Box::new(std::io::stdout()), None),
     };
     if args.include && !app.out.is_json() {
-        let mut head = format!("{:?} {status}\r\n", reqwest::Version::HTTP_11).into_bytes();
-        for (name, value) in &headers {
-            head.extend_from_slice(format!("{name}: ").as_bytes());
-            head.extend_from_slice(value.as_bytes());
-            head.extend_from_slice(b"\r\n");
-        }
-        head.extend_from_slice(b"\r\n");
-        match sink.write_all(&head) {
-            Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => return Err(why.into()),
-            // If nobody reads any more, the body finds that out.
-            _ => {}
+        // If nobody reads any more, the body finds that out.
+        if let Err(why) = sink.write_all(&head(status, &headers))
+            && why.kind() != std::io::ErrorKind::BrokenPipe
+        {
+            end = Some(End::Unwritten(why));
         }
     }
-    let mut broken = None;
-    loop {
-        match paid.chunk().await {
+    let asked_to_stop = signalled();
+    tokio::pin!(asked_to_stop);
+    while end.is_none() {
+        let chunk = tokio::select! {
+            chunk = paid.chunk() => chunk,
+            () = &mut asked_to_stop => {
+                end = Some(End::Stopped);
+                continue;
+            }
+        };
+        match chunk {
             Ok(Some(some)) if collects => {
                 if some.len() > JSON_BODY_MAX - collected.len() {
-                    return Err(Failure::usage("the answer is too long for a JSON result").next("add -o FILE"));
+                    end = Some(End::TooLong);
+                } else {
+                    collected.extend_from_slice(&some);
                 }
-                collected.extend_from_slice(&some);
             }
-            // A reader that went away, as `head` does, wants no more.
-            Ok(Some(some)) => match sink.write_all(&some).and_then(|()| sink.flush()) {
-                Err(why) if why.kind() == std::io::ErrorKind::BrokenPipe => break,
-                written => written?,
-            },
-            Ok(None) => break,
-            Err(why) => {
-                broken = Some(why);
-                break;
+            Ok(Some(some)) => {
+                if let Err(why) = sink.write_all(&some).and_then(|()| sink.flush()) {
+                    let is_gone = why.kind() == std::io::ErrorKind::BrokenPipe;
+                    end = Some(if is_gone { End::Left } else { End::Unwritten(why) });
+                }
             }
+            Ok(None) => end = Some(End::Read),
+            Err(why) => end = Some(End::Broke(why)),
         }
     }
-    let receipt = paid.receipt();
-    let json = app.out.is_json();
-    if json {
-        let body = String::from_utf8_lossy(&collected);
-        let result = json!({
+    let left = paid.leave().await;
+    conclude(app, args, status, left, collects.then_some(&collected), end.unwrap_or(End::Read))
+}
+
+fn head(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
+    let mut head = format!("{:?} {status}\r\n", reqwest::Version::HTTP_11).into_bytes();
+    for (name, value) in headers {
+        head.extend_from_slice(format!("{name}: ").as_bytes());
+        head.extend_from_slice(value.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
+    head.extend_from_slice(b"\r\n");
+    head
+}
+
+/// Says what came of it: one result for programs, whatever happened.
+fn conclude(
+    app: &App,
+    args: &GetArgs,
+    status: StatusCode,
+    receipt: Receipt,
+    body: Option<&Vec<u8>>,
+    end: End,
+) -> Result<(), Failure> {
+    let failed = status.is_client_error() || status.is_server_error();
+    let cost = charged(&receipt);
+    let failure = match end {
+        End::Unwritten(why) => {
+            let what = args.output.as_ref().map_or_else(|| "the answer".to_owned(), |file| file.display().to_string());
+            Some(Failure::other(format_args!("cannot write {what}: {why}; {cost}")).next(PAID_AGAIN))
+        }
+        End::TooLong => {
+            Some(Failure::usage(format_args!("the answer is too long for a JSON result; {cost}")).next("add -o FILE"))
+        }
+        End::Stopped => {
+            Some(Failure::other(format_args!("stopped before the answer's end; {cost}")).next(TOLD_BY_THE_BANK))
+        }
+        End::Broke(PayError::BrokeOff { why, .. }) => {
+            let failure = Failure::other(format_args!("{why}; {cost} for what came"));
+            Some(failure.next("raise --max where a limit is named; asking again is paid for again"))
+        }
+        End::Broke(why) => Some(why.into()),
+        End::Left if !failed => None,
+        End::Read | End::Left => match receipt {
+            Receipt::False { .. } => {
+                Some(Failure::other("the server's receipt is not the seller's word: do not trust this server"))
+            }
+            Receipt::Checked { whole: false, .. } if status.is_success() => {
+                Some(Failure::other("the answer is not the one that the receipt names: do not use it"))
+            }
+            _ if failed => Some(Failure::new(Kind::Answered, format_args!("the server answered {status}; {cost}"))),
+            _ => None,
+        },
+    };
+    if app.out.is_json() {
+        let mut result = json!({
             "url": args.url.as_str(),
             "status": status.as_u16(),
             "cost": receipt.cost(),
             "receipt": receipt_name(&receipt),
             "file": args.output,
-            "body": collects.then_some(body),
+            "body": body.map(|body| String::from_utf8_lossy(body)),
         });
-        app.out.result(&result, || "")?;
-    }
-    // A program has the result already, and one is enough.
-    let fails = |kind, why: String| if json { Failure::told(kind) } else { Failure::new(kind, why) };
-    if let Some(why) = broken {
-        return Err(why.into());
-    }
-    let failed = status.is_client_error() || status.is_server_error();
-    if !failed {
-        app.out.note(receipt_words(&receipt));
-    }
-    match receipt {
-        Receipt::False { .. } => {
-            Err(fails(Kind::Other, "the server's receipt is not the seller's word: do not trust this server".into()))
+        if let (Some(failure), Some(result)) = (&failure, result.as_object_mut()) {
+            result.extend(failure.to_json().as_object().cloned().unwrap_or_default());
         }
-        Receipt::Checked { whole: false, .. } if status.is_success() => {
-            Err(fails(Kind::Other, "the answer is not the one that the receipt names: do not use it".into()))
-        }
-        _ if failed => Err(fails(Kind::Answered, format!("the server answered {status}; {}", charged(&receipt)))),
-        _ => Ok(()),
+        app.out.result(&result, || "").map_err(|why| Failure::other(format_args!("{}; {cost}", why.what())))?;
+        // A program has it all already, and one result is enough.
+        return failure.map_or(Ok(()), |failure| Err(Failure::told(failure.kind())));
     }
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    app.out.note(receipt_words(&receipt));
+    Ok(())
 }
 
 /// What an answer that is an error has cost.
 fn charged(receipt: &Receipt) -> String {
     match receipt {
         Receipt::Free => "nothing was charged".to_owned(),
+        Receipt::Denied { at_most } => {
+            format!("nothing was charged, by its own word, which is not proven: it was sent {at_most}")
+        }
         Receipt::Checked { cost, .. } | Receipt::Settled { cost } if cost.is_zero() => "nothing was charged".to_owned(),
         Receipt::Checked { cost, .. } | Receipt::Settled { cost } => format!("{cost} was charged"),
         Receipt::Running { at_most } | Receipt::Missing { at_most } | Receipt::False { at_most } => {
@@ -251,31 +399,21 @@ fn charged(receipt: &Receipt) -> String {
     }
 }
 
-fn closed_json(closed: &Closed) -> Result<serde_json::Value, Failure> {
-    let Closed { sessions, held, charged, unanswered } = closed;
-    let returns = comes_back(closed)?;
-    Ok(json!({ "closed": sessions, "held": held, "charged": charged, "unanswered": unanswered, "returns": returns }))
-}
-
-fn comes_back(closed: &Closed) -> Result<Amount, Failure> {
-    let paid = closed.charged.checked_add(closed.unanswered).map_err(Failure::other)?;
-    closed.held.checked_sub(paid).map_err(Failure::other)
-}
-
-fn closed_words(closed: &Closed) -> String {
-    let Closed { sessions, held, charged, unanswered } = closed;
+fn closed_words(closed: &SessionsEnded) -> String {
+    let SessionsEnded { closed: sessions, held, charged, unanswered, returns } = closed;
     if *sessions == 0 {
         return "No session is open with this site.".to_owned();
     }
-    let back = comes_back(closed).map_or_else(|_| "the rest".to_owned(), |back| back.to_string());
     let sessions = crate::show::count((*sessions).into(), "session");
     let doubt = if unanswered.is_zero() {
         String::new()
     } else {
-        format!(" For {unanswered} there is no receipt: the bank's statement will tell whether it was charged.")
+        format!(
+            " For {unanswered} there is no receipt: once the seller has cleared, farthing wallet reconcile tells whether it was charged."
+        )
     };
     format!(
-        "{sessions} ended. Of {held} set aside, {charged} was charged by the seller's receipts, and {back} comes \
+        "{sessions} ended. Of {held} set aside, {charged} was charged by the seller's receipts, and {returns} comes \
          back.{doubt}"
     )
 }
@@ -283,6 +421,7 @@ fn closed_words(closed: &Closed) -> String {
 const fn receipt_name(receipt: &Receipt) -> &'static str {
     match receipt {
         Receipt::Free => "free",
+        Receipt::Denied { .. } => "denied",
         Receipt::Checked { whole: true, .. } => "checked",
         Receipt::Settled { .. } => "settled",
         Receipt::Checked { whole: false, .. } => "of-another-answer",
@@ -295,6 +434,9 @@ const fn receipt_name(receipt: &Receipt) -> &'static str {
 fn receipt_words(receipt: &Receipt) -> String {
     match receipt {
         Receipt::Free => "free".to_owned(),
+        Receipt::Denied { at_most } => {
+            format!("the server says it took nothing, without a proof; it was sent {at_most}")
+        }
         Receipt::Checked { cost, .. } | Receipt::Settled { cost } => format!("cost {cost}"),
         Receipt::Running { at_most } => format!("cost up to {at_most}; the answer was left before its end"),
         Receipt::Missing { at_most } => format!("cost up to {at_most}; the server gave no receipt"),
@@ -329,11 +471,17 @@ impl From<PayError> for Failure {
     fn from(why: PayError) -> Self {
         let money = why.money();
         match why {
-            PayError::NothingSent(_) => Self::new(Kind::NotReachable, why).money(money),
+            PayError::NothingSent(_) => Self::new(Kind::NotReachable, why)
+                .money(money)
+                .next("see that the address is right and its server runs, and run the same command again"),
             PayError::Unknown { .. } => {
                 Self::new(Kind::OutcomeUnknown, why).money(money).next("run the same command again")
             }
-            PayError::Spent { .. } | PayError::BrokeOff { .. } => Self::new(Kind::Other, why).money(money),
+            PayError::Spent { .. } => Self::new(Kind::Other, why)
+                .money(money)
+                .next("ask the server's operator whether it was done, before asking again"),
+            PayError::Denied { .. } => Self::new(Kind::Other, why).money(money).next(TOLD_BY_THE_BANK),
+            PayError::BrokeOff { .. } => Self::new(Kind::Other, why).next(PAID_AGAIN),
             PayError::Wallet(why) => why.into(),
             PayError::Refused { ref advice, .. } => {
                 let (kind, next) = match advice {
@@ -342,7 +490,9 @@ impl From<PayError> for Failure {
                     Advice::Change => (Kind::Funds, Some("raise --max, or see farthing wallet policy")),
                     Advice::Allow(_) => (Kind::Funds, Some("see farthing wallet policy")),
                     Advice::Approve => (Kind::Funds, Some("add --approve, or --yes")),
-                    Advice::Reconcile => (Kind::Damaged, Some("compare this wallet with the bank: farthing reconcile")),
+                    Advice::Reconcile => {
+                        (Kind::Damaged, Some("compare this wallet with the bank: farthing wallet reconcile"))
+                    }
                     Advice::Fund => (Kind::Funds, Some("put money into the account: farthing wallet fund AMOUNT")),
                 };
                 let failure = Self::new(kind, &why).money(money);

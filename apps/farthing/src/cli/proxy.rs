@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{App, Typed, get};
 use crate::fail::{Context, Failure};
-use crate::peer::purse::Purse;
+use crate::peer::purse::{Purse, Wait};
 use crate::stop::{StopArgs, asked_to_stop};
 
 /// Where the proxy listens by default.
@@ -40,6 +40,11 @@ pub(crate) struct ProxyArgs {
     /// Pay from this file of `farthing wallet delegate`
     #[arg(long, value_name = "FILE")]
     wallet: Option<PathBuf>,
+    /// How long the upstream has to begin an answer, connecting included
+    #[arg(long, value_name = "TIME", default_value = "2m")]
+    timeout: humantime::Duration,
+    #[command(flatten)]
+    wait: Wait,
     #[command(flatten)]
     stop: StopArgs,
 }
@@ -47,12 +52,13 @@ pub(crate) struct ProxyArgs {
 /// Runs the proxy until it is stopped.
 pub(crate) async fn run(app: &App, args: ProxyArgs) -> Result<(), Failure> {
     // Nobody is there to be asked while it runs: what needs approval was approved, or is refused.
-    let purse = Purse::open(app, args.wallet.as_deref(), args.tool.as_deref(), args.approve).await?;
+    let purse = Purse::open(app, args.wallet.as_deref(), args.tool.as_deref(), args.approve, args.wait).await?;
     let wallet = &purse.wallet;
     let currency = wallet.settings().currency();
     let options = Options {
         per_hour: Some(args.max_per_hour.amount(currency)?),
         per_request: args.max.map(|max| max.amount(currency)).transpose()?,
+        answer_time: Some(*args.timeout),
         ..purse.options()
     };
     let mut upstream = args.upstream.clone();
@@ -65,8 +71,12 @@ pub(crate) async fn run(app: &App, args: ProxyArgs) -> Result<(), Failure> {
     app.out.announce(&json!({ "listening": format!("http://{address}"), "upstream": args.upstream.as_str() }), || {
         format!("The proxy is at http://{address}\nWhat is asked there is asked at {}, and paid for.\nStop it with Ctrl-C.", args.upstream)
     })?;
+    let door = purse.attend(app);
     axum::serve(listener, router).with_graceful_shutdown(asked_to_stop(args.stop)).await?;
     app.out.note(format_args!("spent {}", client.spent()));
+    if let Some(door) = door {
+        door.close().await;
+    }
     wallet.close().await;
     Ok(())
 }

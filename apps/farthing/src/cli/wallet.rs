@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{App, Typed, delegate};
 use crate::fail::{Context, Failure};
 use crate::peer::{self, Request, make, policy, words};
-use crate::show::confirm;
+use crate::show::{confirm, count};
 
 /// Your money.
 #[derive(Debug, Subcommand)]
@@ -141,7 +141,8 @@ pub(crate) struct HistoryArgs {
 /// Proofs of payment.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReceiptsCommand {
-    /// Write all receipts into a file, as JSON with the signed bytes of each
+    /// Write all receipts into a file, as JSON with the signed bytes of each, and what was paid in
+    /// sessions with web sites
     Export(ExportArgs),
 }
 
@@ -220,8 +221,9 @@ pub(crate) async fn receipts(app: &App, command: ReceiptsCommand) -> Result<(), 
     let text = serde_json::to_string_pretty(&receipts).map_err(Failure::other)?;
     let shown = args.file.display();
     std::fs::write(&args.file, text).or_fail(format_args!("cannot write {shown}"))?;
-    let found = receipts.receipts.len();
-    app.out.result(&json!({ "file": args.file, "receipts": found }), || {
-        format!("{} in {shown}", crate::show::count(found as u64, "receipt"))
+    let (found, sessions) = (receipts.receipts.len(), receipts.sessions.len());
+    app.out.result(&json!({ "file": args.file, "receipts": found, "sessions": sessions }), || {
+        let (found, sessions) = (count(found as u64, "receipt"), count(sessions as u64, "session"));
+        format!("{found}, and what was paid in {sessions} with web sites, in {shown}")
     })
 }

@@ -1,15 +1,18 @@
 //! Carries out requests with an open wallet.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use farthing_bank::client::BankClient;
 use farthing_bank::messages::{Progress as BankProgress, Text};
+use farthing_client::Options as ClientOptions;
 use farthing_core::amount::Amount;
 use farthing_core::wire;
 use farthing_dialects::receipt::reference;
-use farthing_gateway::report::Report;
+use farthing_gateway::report::{Report, Revenue};
 use farthing_peer::shop::Folders;
+use farthing_peer::wallet::coupon::Settled;
 use farthing_peer::wallet::{ADDRESSES_MAX, Happened, Risk as WalletRisk, Wallet, What};
 use futures::future::BoxFuture;
 use serde::Serialize;
@@ -18,16 +21,25 @@ use tokio::sync::OnceCell;
 
 use super::money::{AskFor, Asked, act, contacts, door, drafts, take};
 use super::request::{
-    Done, Earnings, Exposure, History, Line, Moved, ReceiptLine, Receipts, Redeemed, Request, Risk, Session, Standing,
+    Done, Earnings, Exposure, History, Line, Moved, ReceiptLine, Receipts, Redeemed, Request, Risk, Session,
+    SessionReceipt, SessionsEnded, Standing,
 };
 use super::{buying, selling};
+use crate::cli::get;
 use crate::config::Settings;
 use crate::control::{Attend, Progress};
 use crate::fail::{Context, Failure};
 use crate::secrets;
 use crate::shares::Shares;
-use crate::show::moment;
+use crate::show::{count, moment};
 use farthing_net::peer::{Node, NodeConfig, PeerLimits};
+
+/// What a process says that has a shop open.
+pub(crate) const SELLS: &str = "selling";
+
+/// How often the bank is asked whether a seller has cleared, and the pause between.
+const LOOKS: u32 = 12;
+const LOOK_PAUSE: Duration = Duration::from_millis(250);
 
 /// How long to wait for the addresses we listen at.
 const ADDRESSES_TIME: Duration = Duration::from_secs(5);
@@ -98,7 +110,10 @@ impl Attendant {
     /// Carries out one request.
     pub(crate) async fn carry_out(&self, request: Request, progress: Progress) -> Result<Value, Failure> {
         match request {
-            Request::Ping => value(&Done { words: "here".to_owned() }),
+            Request::Ping => {
+                let words = if self.folders.is_some() { SELLS } else { "here" };
+                value(&Done { words: words.to_owned() })
+            }
             Request::Standing => value(&self.standing().await?),
             Request::Fund { amount, note } => {
                 let note =
@@ -124,6 +139,7 @@ impl Attendant {
             Request::Exposure => value(&self.exposure().await?),
             Request::History { limit } => value(&self.history(limit).await?),
             Request::Receipts => value(&self.receipts().await?),
+            Request::EndSessions { site } => value(&self.end_sessions(&site).await?),
             Request::Reconcile => {
                 let restored = self.wallet.is_restored();
                 let bank = self.wallet.connect().await?;
@@ -135,8 +151,9 @@ impl Attendant {
                     }
                     false => "Whatever was left unanswered is settled.",
                 };
+                let sessions = self.end_doubtful(&bank).await?;
                 let trouble = report.trouble().map(|why| format!("\nNot all of it: {why}")).unwrap_or_default();
-                value(&Done { words: format!("{words}{trouble}") })
+                value(&Done { words: format!("{words}{sessions}{trouble}") })
             }
             Request::Backup { file, passphrase } => {
                 self.wallet.backup(&file, &secrets::protection(passphrase.map(|hidden| hidden.0))?).await?;
@@ -144,9 +161,11 @@ impl Attendant {
             }
             Request::Buy(buy) => value(&buying::buy(self, buy, progress).await?),
             Request::Reshare => {
-                let shop = self.folders.as_ref().ok_or_else(|| Failure::other("no shop is open here"))?;
+                let Some(shop) = &self.folders else {
+                    return value(&Done { words: "no shop is open here".to_owned() });
+                };
                 shop.replace(selling::folders(&Shares::read(&self.settings.home)?.all)).await?;
-                value(&Done { words: "taken over".to_owned() })
+                value(&Done { words: SELLS.to_owned() })
             }
             Request::Pay(pay) => value(&act::pay(self, pay).await?),
             Request::Resume => value(&act::resume(self).await?),
@@ -171,6 +190,69 @@ impl Attendant {
         }
     }
 
+    /// Ends the sessions with a web site.
+    async fn end_sessions(&self, site: &str) -> Result<SessionsEnded, Failure> {
+        let site = site.parse().map_err(Failure::usage)?;
+        let client = get::client(self.wallet.clone(), &site, ClientOptions::default())?;
+        let ended = SessionsEnded::of(&client.close(&site).await?)?;
+        if !ended.unanswered.is_zero()
+            && let Ok(bank) = self.wallet.connect().await
+        {
+            self.settle_sessions(&bank).await?;
+        }
+        Ok(ended)
+    }
+
+    /// Ends every session in which something was paid without a receipt: its seller clears it, and the
+    /// bank says what was charged.
+    async fn end_doubtful(&self, bank: &BankClient) -> Result<String, Failure> {
+        let (mut words, mut ended) = (String::new(), 0_u32);
+        for session in self.wallet.coupon_sessions().await? {
+            if session.unanswered.is_zero() {
+                continue;
+            }
+            let Ok(site) = session.site.parse() else { continue };
+            let client = get::client(self.wallet.clone(), &site, ClientOptions::default())?;
+            match client.close(&site).await {
+                Ok(closed) => ended = ended.saturating_add(closed.sessions),
+                Err(why) => {
+                    let _ = write!(
+                        words,
+                        "\nThe session with {} goes on, {} of it in doubt: {why}",
+                        session.site, session.unanswered
+                    );
+                }
+            }
+        }
+        let settled = self.settle_sessions(bank).await?;
+        if ended > 0 {
+            let _ = write!(words, "\n{} with payments in doubt ended.", count(ended.into(), "session"));
+        }
+        if !settled.back.is_zero() {
+            let _ = write!(words, "\nBy the bank's books {} less was paid than was counted here.", settled.back);
+        }
+        if settled.open > 0 {
+            let open = count(settled.open.into(), "session");
+            let _ = write!(words, "\n{open} in doubt not cleared by the seller yet: run this again later.");
+        }
+        Ok(words)
+    }
+
+    /// Books what the bank says of sessions that ended in doubt; their sellers are given a moment to
+    /// clear them.
+    async fn settle_sessions(&self, bank: &BankClient) -> Result<Settled, Failure> {
+        let mut all = self.wallet.coupon_settle(bank).await?;
+        for _ in 0..LOOKS {
+            if all.open == 0 {
+                break;
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+            let more = self.wallet.coupon_settle(bank).await?;
+            all = Settled { back: all.back.checked_add(more.back).map_err(Failure::other)?, open: more.open };
+        }
+        Ok(all)
+    }
+
     /// Open sessions with web sites.
     async fn sessions(&self) -> Result<Vec<Session>, Failure> {
         let sessions = self.wallet.coupon_sessions().await?.into_iter().map(|info| Session {
@@ -188,7 +270,10 @@ impl Attendant {
     async fn standing(&self) -> Result<Standing, Failure> {
         let bank = self.wallet.connect().await;
         let statement = match &bank {
-            Ok(bank) => Some(self.wallet.statement(bank, None, 1).await?),
+            Ok(bank) => {
+                self.wallet.coupon_settle(bank).await?;
+                Some(self.wallet.statement(bank, None, 1).await?)
+            }
             Err(_) => None,
         };
         let balances = statement.as_ref().map(|statement| &statement.balances);
@@ -235,24 +320,40 @@ impl Attendant {
     }
 
     async fn earnings(&self) -> Result<Earnings, Failure> {
-        let earnings = self.wallet.earnings().await?;
+        let (earnings, currency) = (self.wallet.earnings().await?, self.wallet.settings().currency());
         Ok(Earnings {
             unredeemed: earnings.unclaimed,
             visits: earnings.visits,
             redeem_before: earnings.earliest_deadline.map(moment),
             lapsed: earnings.lapsed,
             uncleared: self.uncleared()?,
+            by_gateway: currency.micros(self.by_gateway()?.map_or(0, |at| at.paid_micros)).map_err(Failure::other)?,
         })
+    }
+
+    /// What the gateway of this home has taken; none if there never was one.
+    fn by_gateway(&self) -> Result<Option<Revenue>, Failure> {
+        let home = self.settings.gateway_home();
+        if !farthing_gateway::records_in(&home).exists() {
+            return Ok(None);
+        }
+        Ok(Some(Report::open(&home)?.revenue()?))
     }
 
     /// What the gateway of this home has taken and not cleared.
     fn uncleared(&self) -> Result<Amount, Failure> {
-        let (home, currency) = (self.settings.gateway_home(), self.wallet.settings().currency());
-        if !farthing_gateway::records_in(&home).exists() {
-            return Ok(currency.zero());
-        }
-        let revenue = Report::open(&home)?.revenue()?;
-        currency.micros(revenue.paid_micros.saturating_sub(revenue.cleared_micros)).map_err(Failure::other)
+        let micros = self.by_gateway()?.map_or(0, |at| at.paid_micros.saturating_sub(at.cleared_micros));
+        self.wallet.settings().currency().micros(micros).map_err(Failure::other)
+    }
+
+    /// The line of the history about the gateway of this home.
+    fn gateway_line(&self) -> Result<Option<Line>, Failure> {
+        let Some(at) = self.by_gateway()? else { return Ok(None) };
+        let amount = |micros| self.wallet.settings().currency().micros(micros).map_err(Failure::other);
+        let sessions = count(at.open.saturating_add(at.over), "session");
+        let detail = format!("by the gateway, in {sessions}; {} of it cleared at the bank", amount(at.cleared_micros)?);
+        let (paid, what) = (amount(at.paid_micros)?, "sold so far".to_owned());
+        Ok(Some(Line { at: "now".to_owned(), what, amount: Some(paid), with: None, detail }))
     }
 
     /// Redeems everything.
@@ -300,9 +401,36 @@ impl Attendant {
         }
         // What goes on has no line of its own yet.
         lines.extend(self.sessions().await?.into_iter().map(open_line));
+        lines.extend(self.gateway_line()?);
         let surplus = lines.len().saturating_sub(limit);
         lines.drain(..surplus);
         Ok(History { lines: lines.into() })
+    }
+
+    /// What was paid in sessions with web sites, those that ended and those that go on.
+    async fn session_receipts(&self) -> Result<Vec<SessionReceipt>, Failure> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.wallet.history(after).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            all.extend(page.into_iter().filter_map(|(_, happened)| match happened.what {
+                What::SessionEnded { payee, site, paid, requests, receipt, .. } => Some(SessionReceipt {
+                    site,
+                    seller: payee,
+                    paid,
+                    requests,
+                    receipt: receipt.map(|(session, index)| reference(session, index)),
+                    ended: Some(moment(happened.at)),
+                }),
+                _ => None,
+            }));
+        }
+        all.extend(self.sessions().await?.into_iter().map(|open| {
+            let Session { site, seller, paid, requests, receipt, .. } = open;
+            SessionReceipt { site, seller, paid, requests, receipt, ended: None }
+        }));
+        Ok(all)
     }
 
     async fn receipts(&self) -> Result<Receipts, Failure> {
@@ -317,7 +445,8 @@ impl Attendant {
                 signed: hex::encode(wire::encode(signed)),
             })
         });
-        Ok(Receipts { network: self.wallet.network(), receipts: receipts.collect::<Result<_, Failure>>()? })
+        let receipts = receipts.collect::<Result<_, Failure>>()?;
+        Ok(Receipts { network: self.wallet.network(), receipts, sessions: self.session_receipts().await? })
     }
 }
 

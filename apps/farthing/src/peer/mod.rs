@@ -9,6 +9,7 @@ pub(crate) mod policy;
 pub(crate) mod purse;
 pub(crate) mod request;
 pub(crate) mod selling;
+pub(crate) mod turn;
 pub(crate) mod words;
 
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use farthing_peer::wallet::{Approver, Options, Settings as WalletSettings, Walle
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub(crate) use request::{Bought, Buy, Done, History, Moved, Progress, Receipts, Request};
+pub(crate) use request::{Bought, Buy, Done, History, Moved, Progress, Receipts, Request, SessionsEnded};
 pub(crate) use selling::{keep_redeeming, serve, tell_running};
 
 use crate::cli::App;
@@ -31,14 +32,20 @@ use crate::fail::{Context, Failure, Kind};
 use crate::secrets;
 use crate::show::spinner;
 use attendant::Attendant;
+use turn::{Unopened, Wait};
 
 /// The name of the file in the wallet's folder that a wallet begins with.
 const VAULT: &str = "seed.vault";
 
 /// Carries out a request: by the process that has the wallet open, or else by this one.
 pub(crate) async fn ask<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, Failure> {
+    ask_within(app, request, Wait::default()).await
+}
+
+/// The same, waiting so long for a process that has the wallet open and does not answer.
+pub(crate) async fn ask_within<T: DeserializeOwned>(app: &App, request: Request, wait: Wait) -> Result<T, Failure> {
     let waiting = spinner(app.out, request.doing());
-    let answer = ask_with(app, request, drop).await;
+    let answer = ask_in_turn(app, request, wait, drop).await;
     waiting.finish_and_clear();
     answer
 }
@@ -47,6 +54,15 @@ pub(crate) async fn ask<T: DeserializeOwned>(app: &App, request: Request) -> Res
 pub(crate) async fn ask_with<T: DeserializeOwned>(
     app: &App,
     request: Request,
+    on_progress: impl FnMut(Progress),
+) -> Result<T, Failure> {
+    ask_in_turn(app, request, Wait::default(), on_progress).await
+}
+
+async fn ask_in_turn<T: DeserializeOwned>(
+    app: &App,
+    request: Request,
+    wait: Wait,
     mut on_progress: impl FnMut(Progress),
 ) -> Result<T, Failure> {
     let asked = request.to_json()?;
@@ -55,15 +71,25 @@ pub(crate) async fn ask_with<T: DeserializeOwned>(
             on_progress(progress);
         }
     };
-    let answer = match control::ask(&app.settings.home, &asked, &mut tell).await {
-        Some(answer) => answer?,
-        None => by_ourselves(app, request, tell).await?,
+    let mut turn = wait.begin();
+    let answer = loop {
+        if let Some(answer) = control::ask(&app.settings.home, &asked, &mut tell).await {
+            break answer?;
+        }
+        match open_now(&app.settings, Arc::new(policy::AskedBefore)).await {
+            Ok(wallet) => break by_ourselves(app, wallet, request, &mut tell).await?,
+            Err(why) => turn.again(app, why).await?,
+        }
     };
     serde_json::from_value(answer).or_fail("the answer makes no sense; are two versions of this program running")
 }
 
-async fn by_ourselves(app: &App, request: Request, mut tell: impl FnMut(Value)) -> Result<Value, Failure> {
-    let wallet = open(&app.settings).await?;
+async fn by_ourselves(
+    app: &App,
+    wallet: Wallet,
+    request: Request,
+    mut tell: impl FnMut(Value),
+) -> Result<Value, Failure> {
     let attendant = Arc::new(Attendant::new(wallet.clone(), app.settings.clone()));
     let (progress, mut waiting) = tokio::sync::mpsc::channel(1);
     let work = attendant.carry_out(request, progress);
@@ -85,10 +111,15 @@ pub(crate) async fn open(settings: &Settings) -> Result<Wallet, Failure> {
 
 /// The same, with somebody who is asked about what the policy wants approved.
 pub(crate) async fn open_with(settings: &Settings, approver: Arc<dyn Approver>) -> Result<Wallet, Failure> {
+    open_now(settings, approver).await.map_err(Failure::from)
+}
+
+/// The same, and says so where another process has it.
+async fn open_now(settings: &Settings, approver: Arc<dyn Approver>) -> Result<Wallet, Unopened> {
     let home = settings.wallet_home();
     let by_passphrase = match std::fs::read(home.join(VAULT)) {
         Ok(bytes) => asks_for_passphrase(&bytes)?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(no_wallet(settings)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(no_wallet(settings).into()),
         Err(_) => false,
     };
     let protection = secrets::for_old(settings, by_passphrase)?;

@@ -1,5 +1,6 @@
 //! What web requests are paid from: the wallet of the home folder, or a delegate's file.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,10 +8,14 @@ use farthing_client::{Advice, Options, PayError};
 use farthing_core::amount::Amount;
 use farthing_core::refusal::Money;
 use farthing_core::time::Time;
-use farthing_peer::wallet::{Options as WalletOptions, Wallet};
+use farthing_peer::wallet::{Approver, Options as WalletOptions, Wallet};
 
+use super::attendant::Attendant;
 use super::policy::{Asks, raise};
+use super::turn::Unopened;
+pub(crate) use super::turn::Wait;
 use crate::cli::App;
+use crate::control::{Attending, Control};
 use crate::fail::{Failure, Kind};
 use crate::show::moment;
 
@@ -41,14 +46,40 @@ impl Purse {
         file: Option<&Path>,
         tool: Option<&str>,
         approve: bool,
+        wait: Wait,
     ) -> Result<Self, Failure> {
-        let (tool, approver) = (tool.map(str::to_owned), Arc::new(Asks::new(app.yes || approve)));
-        let Some(file) = file else {
-            return Ok(Self { wallet: super::open_with(&app.settings, approver).await?, tool, delegate: None });
-        };
-        let opened = Wallet::open_delegate(file, WalletOptions { approver, ..WalletOptions::default() }).await?;
-        let delegate = Some(Delegated { file: file.to_owned(), cap: opened.cap, expires: opened.expires });
-        Ok(Self { wallet: opened.wallet, tool, delegate })
+        let tool = tool.map(str::to_owned);
+        let approver: Arc<dyn Approver> = Arc::new(Asks::new(app.yes || approve));
+        let mut turn = wait.begin();
+        loop {
+            let approver = Arc::clone(&approver);
+            let opened = match file {
+                None => super::open_now(&app.settings, approver).await.map(|wallet| (wallet, None)),
+                Some(file) => {
+                    let options = WalletOptions { approver, ..WalletOptions::default() };
+                    Wallet::open_delegate(file, options).await.map_err(Unopened::from).map(|opened| {
+                        let delegated = Delegated { file: file.to_owned(), cap: opened.cap, expires: opened.expires };
+                        (opened.wallet, Some(delegated))
+                    })
+                }
+            };
+            match opened {
+                Ok((wallet, delegate)) => return Ok(Self { wallet, tool, delegate }),
+                Err(why) => turn.again(app, why).await?,
+            }
+        }
+    }
+
+    /// Answers other commands that want the wallet of the home folder, for as long as this one has it.
+    pub(crate) fn attend(&self, app: &App) -> Option<Attending> {
+        if self.delegate.is_some() {
+            return None;
+        }
+        let attendant = Attendant::new(self.wallet.clone(), app.settings.clone());
+        // Without a socket they wait, and this one goes on all the same.
+        let control =
+            Control::listen(&app.settings.home).inspect_err(|why| tracing::info!(%why, "others have to wait"));
+        Some(control.ok()?.attend(Arc::new(attendant)))
     }
 
     /// What a client may do with it: a delegate's sessions are small, and end when it does.
@@ -73,6 +104,10 @@ impl Purse {
                 let next = format!("the owner of {file} can hand out another one: farthing wallet delegate");
                 Failure::new(Kind::Funds, gone).money(Money::Unmoved).next(next)
             }
+            (Advice::Fund, None) => {
+                let next = self.set_aside().await;
+                next.into_iter().fold(why.into(), Failure::next)
+            }
             (Advice::Allow(limit), None) => Failure::from(why).next(raise(&app.settings, limit)),
             (Advice::Approve, None) => {
                 let next = format!("add --approve, or {}", raise(&app.settings, "approve_above"));
@@ -80,6 +115,25 @@ impl Purse {
             }
             _ => why.into(),
         }
+    }
+
+    /// Where the money of the account is, if the bank tells.
+    async fn set_aside(&self) -> Option<String> {
+        let bank = self.wallet.connect().await.ok()?;
+        let balances = self.wallet.statement(&bank, None, 1).await.ok()?.balances;
+        let free = balances.balance.checked_sub(balances.held).ok()?;
+        let ready = self.wallet.ready().await.ok()?;
+        let mut text = format!("of {} in the account {free} is free", balances.balance);
+        if !ready.is_zero() {
+            let _ =
+                write!(text, ", and {ready} is set aside to pay peers without the bank until it comes back by itself");
+        }
+        let site = self.wallet.coupon_sessions().await.ok()?.into_iter().find(|session| session.left > 0);
+        if let Some(session) = site {
+            let _ = write!(text, "; what {} did not take comes back: farthing get {0} --close", session.site);
+        }
+        text.push_str("; or put money in: farthing wallet fund AMOUNT");
+        Some(text)
     }
 
     /// The cap is reached, or is set aside elsewhere.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use farthing_client::Closed;
 use farthing_core::amount::Amount;
 use farthing_core::id::{ContentId, NetworkId, OrderId, PeerId};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,8 @@ pub(crate) enum Request {
     History { limit: usize },
     /// Every receipt.
     Receipts,
+    /// End the sessions with a web site.
+    EndSessions { site: String },
     /// Compare books with the bank after a restore.
     Reconcile,
     /// Write a backup, protected as the wallet is.
@@ -110,6 +113,31 @@ impl Request {
             Self::DepositDrafts | Self::StopDraft { .. } | Self::DisputeDraft { .. } => "asking the bank",
             _ => "looking",
         }
+    }
+}
+
+/// What came of ending sessions with a web site.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SessionsEnded {
+    /// How many ended.
+    pub(crate) closed: u32,
+    /// What was set aside for them at the bank.
+    pub(crate) held: Amount,
+    /// What the seller charged, by its own word on each payment.
+    pub(crate) charged: Amount,
+    /// Paid without such a word.
+    pub(crate) unanswered: Amount,
+    /// What comes back at the least.
+    pub(crate) returns: Amount,
+}
+
+impl SessionsEnded {
+    /// Of what the client says.
+    pub(crate) fn of(closed: &Closed) -> Result<Self, Failure> {
+        let Closed { sessions, held, charged, unanswered } = *closed;
+        let paid = charged.checked_add(unanswered).map_err(Failure::other)?;
+        let returns = held.checked_sub(paid).map_err(Failure::other)?;
+        Ok(Self { closed: sessions, held, charged, unanswered, returns })
     }
 }
 
@@ -190,6 +218,8 @@ pub(crate) struct Earnings {
     pub(crate) lapsed: Amount,
     /// Taken in coupons by the gateway of this home, and not cleared at the bank.
     pub(crate) uncleared: Amount,
+    /// Taken in coupons by the gateway of this home since it began.
+    pub(crate) by_gateway: Amount,
 }
 
 /// What was redeemed.
@@ -283,6 +313,26 @@ pub(crate) struct Receipts {
     pub(crate) network: NetworkId,
     /// Each receipt.
     pub(crate) receipts: Vec<ReceiptLine>,
+    /// What was paid in sessions with web sites.
+    pub(crate) sessions: Vec<SessionReceipt>,
+}
+
+/// What was paid in a session with a web site. Its seller's word on each payment is between the two
+/// of them; the last payment it acknowledged is named as the seller's own log names it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SessionReceipt {
+    /// Where.
+    pub(crate) site: String,
+    /// Who was paid.
+    pub(crate) seller: PeerId,
+    /// How much.
+    pub(crate) paid: Amount,
+    /// For how many requests.
+    pub(crate) requests: u32,
+    /// The last payment that was acknowledged.
+    pub(crate) receipt: Option<String>,
+    /// When it ended, in UTC; nothing while it goes on.
+    pub(crate) ended: Option<String>,
 }
 
 /// One receipt.

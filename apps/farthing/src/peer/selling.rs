@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::attendant::{Attendant, start_node};
+use super::attendant::{Attendant, SELLS, start_node};
 use super::request::Request;
 use crate::cli::App;
 use crate::cli::sell::{RedeemWhen, ServeArgs};
@@ -99,14 +99,25 @@ pub(crate) async fn tell_running(app: &App) -> Result<bool, Failure> {
     waiting.finish_and_clear();
     match answer {
         None => Ok(false),
-        Some(Ok(_)) => Ok(true),
+        Some(Ok(answer)) => Ok(says_it_sells(&answer)),
         Some(Err(failure)) => Err(failure),
     }
 }
 
+/// Whether the process that answered has a shop open, and is not one that pays or looks.
+fn says_it_sells(answer: &serde_json::Value) -> bool {
+    answer.get("words").is_some_and(|words| words == SELLS)
+}
+
+/// Whether a process of this home has a shop or a door open.
+pub(super) async fn is_open(settings: &Settings) -> Result<bool, Failure> {
+    let there = control::ask(&settings.home, &Request::Ping.to_json()?, drop).await;
+    Ok(there.is_some_and(|answer| answer.is_ok_and(|answer| says_it_sells(&answer))))
+}
+
 /// Sells what is shared, until stopped.
 pub(crate) async fn serve(app: &App, args: ServeArgs) -> Result<(), Failure> {
-    if control::ask(&app.settings.home, &Request::Ping.to_json()?, drop).await.is_some() {
+    if is_open(&app.settings).await? {
         return Err(Failure::damaged("a seller is running in this home already")
             .next("leave it running: farthing share changes what it sells; or stop it first"));
     }

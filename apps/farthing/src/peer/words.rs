@@ -60,6 +60,9 @@ pub(crate) fn earnings(at: &Earnings) -> String {
         Some(before) => _ = write!(text, "\nRedeem before {before} UTC: farthing redeem"),
         None => text.push_str("\nNothing to redeem."),
     }
+    if !at.by_gateway.is_zero() {
+        let _ = write!(text, "\n{} was taken by the gateway so far: farthing gateway revenue", at.by_gateway);
+    }
     text.push_str(&uncleared(at.uncleared));
     if !at.lapsed.is_zero() {
         let _ = write!(text, "\n{} was not redeemed in time and is lost.", at.lapsed);
@@ -73,7 +76,7 @@ fn uncleared(amount: Amount) -> String {
         return String::new();
     }
     format!(
-        "\n{amount} more was taken by the gateway and is not cleared at the bank. It clears by itself while it runs, \
+        "\n{amount} that the gateway took is not cleared at the bank. It clears by itself while it runs, \
          every ten minutes; now: farthing gateway clear"
     )
 }

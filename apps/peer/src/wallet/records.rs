@@ -17,7 +17,7 @@ use farthing_store::Reader;
 use minicbor::{Decode, Encode};
 
 use super::choice::Scheme;
-use super::coupon::{OPENINGS, SESSIONS, SITES};
+use super::coupon::{ENDED, OPENINGS, SESSIONS, SITES};
 use super::presence::BankFacts;
 
 /// The one row about the wallet itself.
@@ -66,7 +66,7 @@ pub(crate) const CLEARING_LOG: Table = Table("wallet_clearing_log");
 const DRAFTS: [Table; 12] = farthing_draft::wallet::TABLES;
 
 /// The tables of a wallet, in the order of a backup: new ones come last.
-pub(crate) const TABLES: [Table; 35] = [
+pub(crate) const TABLES: [Table; 36] = [
     META,
     PURSES,
     AHEAD,
@@ -81,6 +81,7 @@ pub(crate) const TABLES: [Table; 35] = [
     HELD,
     HISTORY,
     SESSIONS,
+    ENDED,
     OPENINGS,
     SITES,
     PAYMENTS,

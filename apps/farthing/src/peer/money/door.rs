@@ -8,10 +8,10 @@ use tokio::time::MissedTickBehavior;
 
 use super::{AskFor, Asked, Received, act, take, words};
 use crate::cli::App;
-use crate::control::{self, Control};
+use crate::control::Control;
 use crate::fail::{Failure, Kind};
 use crate::home::private_dir;
-use crate::peer::selling::OpenShop;
+use crate::peer::selling::{self, OpenShop};
 use crate::peer::{self, Request};
 use crate::show::spinner;
 use crate::stop::{StopArgs, asked_to_stop};
@@ -29,7 +29,7 @@ pub(crate) async fn request(
     stop: StopArgs,
     show: impl FnOnce(&Asked) -> String,
 ) -> Result<(), Failure> {
-    let running = control::ask(&app.settings.home, &Request::Ping.to_json()?, drop).await.is_some();
+    let running = selling::is_open(&app.settings).await?;
     if running || !wait {
         let asked: Asked = peer::ask(app, Request::AskFor(ask)).await?;
         if !wait {
@@ -91,7 +91,7 @@ pub(crate) async fn await_paid(wallet: &Wallet, order: farthing_core::id::OrderI
 
 /// Lets payers in until stopped, and says who paid.
 pub(crate) async fn receive(app: &App, stop: StopArgs) -> Result<(), Failure> {
-    if control::ask(&app.settings.home, &Request::Ping.to_json()?, drop).await.is_some() {
+    if selling::is_open(&app.settings).await? {
         return Err(Failure::usage("a process that runs in this home takes payments already")
             .next("see what came: farthing history"));
     }

@@ -10,7 +10,8 @@
 //! touch no disk, and the policy counts a block when it is written. When the wallet is closed each
 //! session is written down as it is, and the policy counts what was charged or not answered: no
 //! more. A crash costs at most a block per session, and units that a seller gave back, in these
-//! counts and in what can be paid; money comes back all the same. After it the session goes on above everything
+//! counts and in what can be paid; money comes back all the same, and the counts with it once the
+//! session has ended and its seller has cleared ([`Wallet::coupon_settle`]). After it the session goes on above everything
 //! that may have been sent, by its own records; what a seller claims is never asked for.
 //!
 //! # Answers that went missing
@@ -23,6 +24,7 @@
 //! refused until its owner says so ([`Wallet::coupon_trust`]).
 
 mod allowance;
+mod books;
 mod delegate;
 mod opening;
 mod rows;
@@ -42,6 +44,8 @@ use super::Wallet;
 use super::error::WalletError;
 use super::records::{self, Origin};
 
+pub(crate) use books::ENDED;
+pub use books::Settled;
 pub use delegate::{Delegate, Reclaimed};
 pub use opening::{Asking, Opening, Wish};
 pub use rows::{SESSIONS_MAX, SITE_MAX};

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use farthing_core::amount::Amount;
 use farthing_core::id::{ChainId, OrderId, PeerId};
 use farthing_core::sign::{Signed, Statement};
-use farthing_core::time::Time;
+use farthing_core::time::{SKEW, Span, Time};
+use farthing_coupon::messages::Answer;
 use farthing_coupon::micro::{SessionName, micro_order};
 use farthing_coupon::spender::{SpendError, Spender, SpenderState};
 use farthing_role::Context;
 
+use super::books::{ENDED, EndedRow};
 use super::rows::{SessionRow, Tally};
 use super::ticket::Ticket;
 use super::{PAY_MARGIN, SESSIONS, SessionInfo};
@@ -19,6 +21,9 @@ use crate::wallet::error::WalletError;
 use crate::wallet::policy::{self, Approval, PolicyRefusal};
 use crate::wallet::records::{self, Origin, What};
 use crate::wallet::{AHEAD_MIN, Wallet, start};
+
+/// How long after its end a session can be cleared, where the bank did not say.
+const GRACE: Span = Span::from_hours(48);
 
 /// A block is at least this part of its session.
 const AHEAD_PART: u32 = 64;
@@ -230,7 +235,8 @@ impl CouponSession {
             return Ok(());
         }
         let row = self.open.row(&held, held.spender.state().clone(), held.hour);
-        self.write(&mut held, move |cx, key| {
+        let used = held.spender.state().used();
+        self.write(&mut held, used, move |cx, key| {
             records::put(cx.tx, SESSIONS, key, &row);
         })
         .await
@@ -242,11 +248,26 @@ impl CouponSession {
     /// # Errors
     /// [`WalletError`].
     pub async fn finish(&self) -> Result<SessionInfo, WalletError> {
+        self.finish_at(None).await
+    }
+
+    /// The same, where the seller says which is the highest unit it was paid. Less than it gave
+    /// receipts for is not believed, nor more than was paid; what lies between goes back to the
+    /// policy, until the bank tells what was cleared ([`Wallet::coupon_settle`]).
+    ///
+    /// # Errors
+    /// [`WalletError`].
+    pub async fn finish_at(&self, through: Option<u32>) -> Result<SessionInfo, WalletError> {
         let mut held = self.open.held.lock().await;
-        let info = self.look(&held)?;
+        let mut info = self.look(&held)?;
         if held.over {
             return Ok(info);
         }
+        let (used, charged) = (held.spender.state().used(), held.tally.charged);
+        let counted = through.map_or(used, |through| used.min(through.max(charged)));
+        info.paid = info.unit.checked_mul(counted.into())?;
+        info.unanswered = info.unit.checked_mul(counted.saturating_sub(charged).into())?;
+        let ended = self.in_doubt(&held, &info)?;
         let what = What::SessionEnded {
             payee: info.seller,
             site: info.site.clone(),
@@ -256,14 +277,38 @@ impl CouponSession {
             requests: info.requests,
             receipt: info.receipt,
         };
-        self.write(&mut held, move |cx, key| {
+        let noted = move |cx: &mut Context<'_>, key: &[u8]| {
             cx.tx.delete(SESSIONS, key);
-            start::note(cx, what);
-        })
-        .await?;
+            let line = start::note(cx, what);
+            if let Some(ended) = ended {
+                records::put(cx.tx, ENDED, &ended.chain.0, &EndedRow { line, ..ended });
+            }
+        };
+        self.write(&mut held, counted, noted).await?;
         held.over = true;
         self.wallet.inner.coupons.open().remove(&self.open.origin.index);
         Ok(info)
+    }
+
+    /// What is to be asked of the bank, if the books count units that have no receipt.
+    fn in_doubt(&self, held: &Held, info: &SessionInfo) -> Result<Option<EndedRow>, WalletError> {
+        let charged = held.tally.charged;
+        if held.spender.state().used() <= charged {
+            return Ok(None);
+        }
+        let said = held.spender.authorisation().peek().map(|authorisation| authorisation.answer);
+        let grace = if let Ok(Answer::Yes { grace, .. }) = said { grace } else { GRACE };
+        Ok(Some(EndedRow {
+            chain: info.chain,
+            seller: info.seller,
+            line: [0; 16],
+            hour: held.hour,
+            counted: info.paid,
+            charged: info.unit.checked_mul(charged.into())?,
+            cleared: info.unit.currency().zero(),
+            after: 0,
+            until: info.not_after.after(grace).after(SKEW),
+        }))
     }
 
     /// How it stands.
@@ -404,13 +449,14 @@ impl CouponSession {
     }
 
     /// Writes the session as it is, together with what else belongs to it, and settles with the
-    /// policy.
+    /// policy, which counts `used` units from then on.
     async fn write(
         &self,
         held: &mut Held,
+        used: u32,
         also: impl FnOnce(&mut Context<'_>, &[u8]) + Send + 'static,
     ) -> Result<(), WalletError> {
-        let (paid, used) = (held.spender.at_risk(), held.spender.state().used());
+        let paid = held.spender.at_risk();
         let back = self.open.unit.checked_mul(held.counted.saturating_sub(used).into())?;
         let (key, seller, hour) = (self.open.origin.index.to_be_bytes(), self.open.seller, held.hour);
         let written = move |cx: &mut Context<'_>| {

@@ -1,0 +1,276 @@
+//! One wallet and several commands: they wait their turn, or ask whoever has the wallet; and what a
+//! command cannot finish it says the price of.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use common::{Served, at, run};
+use serde_json::Value;
+
+/// A service that answers `/events` with events without end, and all else with its path.
+fn upstream() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || serve(&stream));
+        }
+    });
+    format!("http://{address}")
+}
+
+fn serve(mut stream: &TcpStream) -> Option<()> {
+    let mut head = BufReader::new(stream).lines();
+    let asked = head.next()?.ok()?;
+    head.find(|line| line.as_ref().is_ok_and(String::is_empty))?.ok()?;
+    let path = asked.split(' ').nth(1)?;
+    if path != "/events" {
+        let length = path.len();
+        return write!(stream, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{path}").ok();
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").ok()?;
+    for number in 0..10_000 {
+        stream.write_all(format!("data: {number}\n\n").as_bytes()).ok()?;
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    None
+}
+
+const PRICES: &str = r#"
+price = "0.001 XTS"
+coupon = "0.0001 XTS"
+[[route]]
+path = "/events"
+unit = "second"
+price = "0.0001 XTS"
+max = "0.02 XTS"
+"#;
+
+struct Town {
+    dir: tempfile::TempDir,
+    gateway: Served,
+    _bank: Served,
+}
+
+impl Town {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let home = |name: &str| dir.path().join(name);
+        run(&home("bank"), &["bank", "init", "--name", "Test bank"]);
+        let bank = Served::start(&home("bank"), &["bank", "serve", "--listen-on", "127.0.0.1:0"]);
+        for name in ["seller", "buyer"] {
+            run(&home(name), &["--bank", bank.address(), "wallet", "init", "--fund", "2"]);
+        }
+        std::fs::write(home("prices.toml"), PRICES).unwrap();
+        let (from, file) = (upstream(), home("prices.toml"));
+        let args = ["gateway", "--upstream", &from, "--prices", file.to_str().unwrap(), "--listen-on", "127.0.0.1:0"];
+        let gateway = Served::start(&home("seller"), &args);
+        Self { dir, gateway, _bank: bank }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn buyer(&self) -> PathBuf {
+        self.at("buyer")
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.gateway.address().trim_end_matches('/'))
+    }
+
+    fn get(&self, path: &str, more: &[&str]) -> Output {
+        at(&self.buyer()).args(["get", &self.url(path)]).args(more).output().unwrap()
+    }
+
+    /// An answer that goes on, once it has begun.
+    fn streaming(&self) -> Streaming {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_farthing"));
+        command.arg("--home").arg(self.buyer()).args(["--yes", "--insecure-no-passphrase", "get"]);
+        let piped = command.arg(self.url("/events")).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        assert_eq!(line, "data: 0\n");
+        Streaming(child, out)
+    }
+
+    fn spent(&self) -> Value {
+        run(&self.buyer(), &["wallet", "show"])["spent"].clone()
+    }
+}
+
+struct Streaming(std::process::Child, BufReader<std::process::ChildStdout>);
+
+impl Streaming {
+    /// Stops it as Ctrl-C does; what it says then.
+    fn interrupt(mut self) -> (Option<i32>, String) {
+        let id = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        drop(self.1);
+        let mut said = String::new();
+        self.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (self.0.wait().unwrap().code(), said)
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn requests_side_by_side_from_one_wallet_and_from_one_delegate_all_get_their_answers() {
+    let town = Town::new();
+    let file = town.at("tool");
+    let file = file.to_str().unwrap();
+    run(&town.buyer(), &["wallet", "delegate", "--max", "0.1", "--out", file]);
+    for more in [&[][..], &["--wallet", file]] {
+        let outputs: Vec<Output> = std::thread::scope(|all| {
+            let asks: Vec<_> = (0..10)
+                .map(|n| {
+                    all.spawn({
+                        let town = &town;
+                        move || town.get(&format!("/{n}"), more)
+                    })
+                })
+                .collect();
+            asks.into_iter().map(|ask| ask.join().unwrap()).collect()
+        });
+        for output in outputs {
+            assert!(output.status.success(), "{}", said(&output));
+        }
+    }
+    let impatient = ["--wait", "0s", "--dry-run"];
+    let held = town.streaming();
+    let output = town.get("/a", &impatient);
+    assert_eq!(output.status.code(), Some(7), "{}", said(&output));
+    held.interrupt();
+}
+
+#[test]
+fn the_wallet_of_a_stream_and_of_a_proxy_answers_other_commands() {
+    let town = Town::new();
+    let buyer = town.buyer();
+    let looks: [&[&str]; 3] = [&["wallet", "show"], &["history"], &["wallet", "exposure"]];
+    let stream = town.streaming();
+    for look in looks {
+        run(&buyer, look);
+    }
+    stream.interrupt();
+    let upstream = town.url("");
+    let args = ["proxy", "--upstream", &upstream, "--listen-on", "127.0.0.1:0", "--max-per-hour", "1"];
+    let proxy = Served::start(&buyer, &args);
+    for look in looks {
+        run(&buyer, look);
+    }
+    let closed = run(&buyer, &["get", &town.url("/"), "--close"]);
+    assert_eq!(closed["closed"], 1, "{closed}");
+    drop(proxy);
+    run(&buyer, &["wallet", "show"]);
+}
+
+#[test]
+fn whoever_stops_an_answer_is_told_what_it_cost_and_the_books_say_the_same() {
+    let town = Town::new();
+    let (code, said) = town.streaming().interrupt();
+    assert!(code == Some(1) && said.contains("stopped before the answer's end") && said.contains("charged"), "{said}");
+    let history = run(&town.buyer(), &["history"]);
+    let last = history["lines"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["amount"], town.spent(), "{history}");
+}
+
+#[test]
+fn after_a_kill_the_bank_s_clearing_gives_the_policy_its_money_back() {
+    let town = Town::new();
+    let mut stream = town.streaming();
+    stream.0.kill().unwrap();
+    stream.0.wait().unwrap();
+    assert!(town.get("/a", &["--max", "0.001"]).status.success());
+    let before = town.spent();
+    assert_eq!(before, "0.021 XTS", "a stream is counted at its most, and nobody has said what it cost");
+    let reconciled = run(&town.buyer(), &["wallet", "reconcile"]);
+    let (after, revenue) = (town.spent(), run(&town.at("seller"), &["gateway", "revenue"]));
+    let micros = |amount: &Value| {
+        let number: f64 = amount.as_str().unwrap().trim_end_matches(" XTS").parse().unwrap();
+        (number * 1e6).round()
+    };
+    assert_eq!(micros(&after), revenue["revenue"]["paid_micros"].as_f64().unwrap(), "{reconciled} {revenue}");
+    let history = run(&town.buyer(), &["history"]);
+    let paid = history["lines"].as_array().unwrap().iter().find(|line| line["what"] == "paid").unwrap();
+    assert_eq!(paid["amount"], after, "{history}");
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_not_paid_for_or_its_price_is_told() {
+    let town = Town::new();
+    for nowhere in [town.at("no/such/file"), town.at("buyer")] {
+        let output = town.get("/a", &["-o", nowhere.to_str().unwrap()]);
+        assert!(!output.status.success() && said(&output).contains("nothing was paid"), "{}", said(&output));
+    }
+    assert_eq!(town.spent(), "0.00 XTS");
+    if Path::new("/dev/full").exists() {
+        let output = town.get("/a", &["-o", "/dev/full"]);
+        assert!(!output.status.success() && said(&output).contains("0.001 XTS was charged"), "{}", said(&output));
+    }
+    let kept = town.at("kept");
+    std::fs::write(&kept, "what was there before").unwrap();
+    let refused = town.get("/a", &["--max", "0.0001", "-o", kept.to_str().unwrap()]);
+    assert!(!refused.status.success());
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "what was there before", "no answer came");
+    assert!(town.get("/a", &["-o", kept.to_str().unwrap()]).status.success());
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "/a");
+}
+
+#[test]
+fn an_answer_that_runs_out_is_one_result_with_its_price_and_the_next_step() {
+    let town = Town::new();
+    let output = town.get("/events", &["--max", "0.0001"]);
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|why| panic!("{why}: {output:?}"));
+    assert_eq!((&result["cost"], &result["error"]["exit_code"]), (&"0.0001 XTS".into(), &1.into()), "{result}");
+    assert!(result["error"]["next"].is_string(), "{result}");
+}
+
+#[test]
+fn a_server_that_takes_the_request_and_says_nothing_is_left_in_time() {
+    let town = Town::new();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let output = at(&town.buyer()).args(["get", &url, "--timeout", "1s"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains("nothing was paid"), "{}", said(&output));
+}
+
+#[test]
+fn a_delegate_that_could_open_no_session_is_refused_before_money_moves() {
+    let town = Town::new();
+    let (buyer, file) = (town.buyer(), town.at("brief"));
+    let made = ["wallet", "delegate", "--max", "0.1", "--expires", "0h", "--out", file.to_str().unwrap()];
+    let output = at(&buyer).args(made).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(!file.exists());
+    assert_eq!(town.spent(), "0.00 XTS");
+}
+
+#[test]
+fn a_seller_sees_what_its_gateway_took_and_a_buyer_exports_what_it_paid_in_sessions() {
+    let town = Town::new();
+    assert!(town.get("/a", &[]).status.success());
+    let seller = town.at("seller");
+    let earnings = run(&seller, &["earnings"]);
+    assert_eq!(earnings["by_gateway"], "0.001 XTS", "{earnings}");
+    let history = run(&seller, &["history"]);
+    let line = history["lines"].as_array().unwrap().last().unwrap();
+    assert_eq!((&line["what"], &line["amount"]), (&"sold so far".into(), &"0.001 XTS".into()), "{history}");
+    let file = town.at("receipts.json");
+    run(&town.buyer(), &["receipts", "export", file.to_str().unwrap()]);
+    let exported: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let session = &exported["sessions"][0];
+    assert_eq!((&session["paid"], &session["requests"]), (&"0.001 XTS".into(), &1.into()), "{exported}");
+    assert!(session["receipt"].is_string(), "{exported}");
+}
