@@ -89,6 +89,12 @@ impl BankClient {
         Self { epoch: Some(epoch), ..self }
     }
 
+    /// Which copy of a wallet asks; `None` where nobody counts them.
+    #[must_use]
+    pub const fn epoch(&self) -> Option<u64> {
+        self.epoch
+    }
+
     /// Where the bank is.
     #[must_use]
     pub const fn address(&self) -> &BankAddress {

@@ -308,6 +308,11 @@ impl CounterArgs {
         private_dir(&home)?;
         let (wallet, bank) = peer::owner(app).await?;
         let (identity, me, currency) = (wallet.identity(), wallet.me(), bank.info().body().currency);
+        // What the broker sets aside with sellers is asked for as this copy of the wallet.
+        let bank = match wallet.presence() {
+            Some(epoch) => bank.with_epoch(epoch),
+            None => bank,
+        };
         // Others may use the wallet meanwhile.
         wallet.close().await;
         let coupon = match self.coupon {

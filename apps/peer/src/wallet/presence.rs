@@ -82,6 +82,12 @@ impl Wallet {
         }
     }
 
+    /// The number that the bank has given to this copy, once it has: what spends carries it.
+    #[must_use]
+    pub fn presence(&self) -> Option<u64> {
+        self.inner.meta().presence
+    }
+
     /// Has the bank count this copy as the one that spends. A bank that counts no copies is older
     /// than this wallet, and goes by chains and logs alone.
     pub(crate) async fn take_over(&self, desk: &dyn Desk) -> Result<(), WalletError> {
