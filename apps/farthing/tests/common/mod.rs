@@ -1,6 +1,7 @@
 //! What the tests share.
 #![allow(dead_code, unreachable_pub, reason = "every test uses some of it")]
 
+pub mod country;
 pub mod town;
 
 use std::io::{BufRead, BufReader};
