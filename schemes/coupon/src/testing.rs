@@ -217,7 +217,8 @@ impl World {
     pub(crate) fn clear_request(&mut self, seller: u8, items: Vec<Clearing>) -> Signed<RequestBody> {
         let clearings = Clearings { items: Bounded::new(items).unwrap() };
         let (id, to) = (self.request_id(), self.bank.bank());
-        key(seller).sign(HERE, &RequestBody { id, to, kind: kind::CLEAR, message: wire::encode(&clearings), epoch: None })
+        key(seller)
+            .sign(HERE, &RequestBody { id, to, kind: kind::CLEAR, message: wire::encode(&clearings), epoch: None })
     }
 
     /// Clears as the seller signs it, through the front door.

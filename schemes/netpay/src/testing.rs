@@ -161,7 +161,8 @@ impl World {
 
     pub(crate) fn claim_request(&self, payee: &SecretKey, id: RequestId, items: Vec<Claim>) -> ClaimRequest {
         let claims = Claims { items: Bounded::new(items).unwrap() };
-        let body = RequestBody { id, to: self.bank.bank(), kind: kind::CLAIM, message: wire::encode(&claims), epoch: None };
+        let body =
+            RequestBody { id, to: self.bank.bank(), kind: kind::CLAIM, message: wire::encode(&claims), epoch: None };
         let proof = wire::encode(&payee.sign(HERE, &body));
         ClaimRequest { payee: payee.id(), id, proof, claims }
     }

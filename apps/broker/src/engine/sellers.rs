@@ -105,7 +105,8 @@ impl Engine {
                 let (asked, initiate) = buyer.initiate(&offer.order, units, ends, seed, &mut rng)?;
                 let invoice: Signed<Clear> =
                     post(&line, INITIATE_PATH, wire::encode(&initiate), MESSAGE_BYTES_MAX).await?;
-                let (pending, purchase) = buyer.on_invoice_as(self.now(), asked, invoice, self.bank.epoch(), &mut rng)?;
+                let (pending, purchase) =
+                    buyer.on_invoice_as(self.now(), asked, invoice, self.bank.epoch(), &mut rng)?;
                 let row = BuyingRow { pending, seed, origin: origin.to_owned() };
                 let noted = row.clone();
                 let note = move |cx: &mut Context<'_>| {

@@ -297,7 +297,8 @@ fn bank_refuses_a_pseudonym_that_the_account_did_not_vouch_for() {
     let signing = world.sign(BUYER, ALIAS, S1, 100);
     let common = signing.purchase.pending().inquiry().common;
     // A thief of nothing but the account's name signs the slip itself.
-    let body = Slip { header: signing.initiate.header.clone(), common, blind: Secret::draw(&mut world.rng), epoch: None };
+    let body =
+        Slip { header: signing.initiate.header.clone(), common, blind: Secret::draw(&mut world.rng), epoch: None };
     let slip = seal(HERE, &world.bank.slips(), &key(66).sign(HERE, &body), &mut world.rng).unwrap();
     let session = sealed_digest(&signing.purchase.pending().payment().session);
     let consent = key(ALIAS).sign(HERE, &Consent { slip: sealed_digest(&slip), common, session });
