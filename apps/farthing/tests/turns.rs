@@ -7,27 +7,36 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use common::{Served, at, run};
 use serde_json::Value;
 
-/// A service that answers `/events` with events without end, and all else with its path.
-fn upstream() -> String {
+/// A service that answers `/events` with events without end, `/order` never, and all else with its
+/// path; and what tells of each order.
+fn upstream() -> (String, Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
+    let (order, orders) = channel();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            std::thread::spawn(move || serve(&stream));
+            let order = order.clone();
+            std::thread::spawn(move || serve(&stream, &order));
         }
     });
-    format!("http://{address}")
+    (format!("http://{address}"), orders)
 }
 
-fn serve(mut stream: &TcpStream) -> Option<()> {
+fn serve(mut stream: &TcpStream, order: &Sender<()>) -> Option<()> {
     let mut head = BufReader::new(stream).lines();
     let asked = head.next()?.ok()?;
     head.find(|line| line.as_ref().is_ok_and(String::is_empty))?.ok()?;
     let path = asked.split(' ').nth(1)?;
+    if path == "/order" {
+        order.send(()).ok()?;
+        // Until the gateway goes away.
+        return stream.read(&mut [0]).ok().map(drop);
+    }
     if path != "/events" {
         let length = path.len();
         return write!(stream, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{path}").ok();
@@ -52,7 +61,10 @@ max = "0.02 XTS"
 
 struct Town {
     dir: tempfile::TempDir,
-    gateway: Served,
+    gateway: Option<Served>,
+    site: String,
+    gateway_args: Vec<String>,
+    orders: Receiver<()>,
     _bank: Served,
 }
 
@@ -66,10 +78,12 @@ impl Town {
             run(&home(name), &["--bank", bank.address(), "wallet", "init", "--fund", "2"]);
         }
         std::fs::write(home("prices.toml"), PRICES).unwrap();
-        let (from, file) = (upstream(), home("prices.toml"));
-        let args = ["gateway", "--upstream", &from, "--prices", file.to_str().unwrap(), "--listen-on", "127.0.0.1:0"];
-        let gateway = Served::start(&home("seller"), &args);
-        Self { dir, gateway, _bank: bank }
+        let ((from, orders), file) = (upstream(), home("prices.toml"));
+        let args = ["gateway", "--upstream", &from, "--prices", file.to_str().unwrap(), "--listen-on"];
+        let gateway = Served::start(&home("seller"), &[&args[..], &["127.0.0.1:0"]].concat());
+        let site = gateway.address().trim_end_matches('/').to_owned();
+        let gateway_args = args.map(str::to_owned).to_vec();
+        Self { dir, gateway: Some(gateway), site, gateway_args, orders, _bank: bank }
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -81,7 +95,7 @@ impl Town {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.gateway.address().trim_end_matches('/'))
+        format!("{}{path}", self.site)
     }
 
     fn get(&self, path: &str, more: &[&str]) -> Output {
@@ -99,6 +113,18 @@ impl Town {
         out.read_line(&mut line).unwrap();
         assert_eq!(line, "data: 0\n");
         Streaming(child, out)
+    }
+
+    /// Kills the gateway.
+    fn kill_gateway(&mut self) {
+        self.gateway.take().unwrap().kill();
+    }
+
+    /// Starts it again where it was.
+    fn restart_gateway(&mut self) {
+        let at = self.site.trim_start_matches("http://");
+        let args: Vec<&str> = self.gateway_args.iter().map(String::as_str).chain([at]).collect();
+        self.gateway = Some(Served::start(&self.at("seller"), &args));
     }
 
     fn spent(&self) -> Value {
@@ -134,10 +160,9 @@ fn requests_side_by_side_from_one_wallet_and_from_one_delegate_all_get_their_ans
         let outputs: Vec<Output> = std::thread::scope(|all| {
             let asks: Vec<_> = (0..10)
                 .map(|n| {
-                    all.spawn({
-                        let town = &town;
-                        move || town.get(&format!("/{n}"), more)
-                    })
+                    let (mut ask, url) = (at(&town.buyer()), town.url(&format!("/{n}")));
+                    ask.args(["get", &url]).args(more);
+                    all.spawn(move || ask.output().unwrap())
                 })
                 .collect();
             asks.into_iter().map(|ask| ask.join().unwrap()).collect()
@@ -204,6 +229,27 @@ fn after_a_kill_the_bank_s_clearing_gives_the_policy_its_money_back() {
     let history = run(&town.buyer(), &["history"]);
     let paid = history["lines"].as_array().unwrap().iter().find(|line| line["what"] == "paid").unwrap();
     assert_eq!(paid["amount"], after, "{history}");
+}
+
+#[test]
+fn an_order_at_a_gateway_that_was_killed_is_never_paid_nor_carried_out_again_by_itself() {
+    let mut town = Town::new();
+    let (home, url) = (town.buyer(), town.url("/order"));
+    let order = ["get", &url, "-X", "POST", "-d", "order", "--max", "0.001"];
+    let first = std::thread::scope(|both| {
+        let asking = both.spawn(|| at(&home).args(order).output().unwrap());
+        town.orders.recv().unwrap();
+        town.kill_gateway();
+        asking.join().unwrap()
+    });
+    assert_eq!(first.status.code(), Some(4), "{}", said(&first));
+    town.restart_gateway();
+    let again = at(&home).args(order).output().unwrap();
+    assert_eq!(again.status.code(), Some(1), "{}", said(&again));
+    assert!(said(&again).contains("0.001 XTS was paid"), "{}", said(&again));
+    assert!(town.orders.try_recv().is_err(), "it was carried out twice");
+    let revenue = run(&town.at("seller"), &["gateway", "revenue"]);
+    assert_eq!(revenue["revenue"]["paid_micros"], 1_000, "{revenue}");
 }
 
 #[test]

@@ -375,7 +375,10 @@ fn conclude(
         }
         app.out.result(&result, || "").map_err(|why| Failure::other(format_args!("{}; {cost}", why.what())))?;
         // A program has it all already, and one result is enough.
-        return failure.map_or(Ok(()), |failure| Err(Failure::told(failure.kind())));
+        return failure.map_or(Ok(()), |failure| {
+            app.out.error(&failure);
+            Err(Failure::told(failure.kind()))
+        });
     }
     if let Some(failure) = failure {
         return Err(failure);

@@ -64,6 +64,11 @@ impl Out {
         }
     }
 
+    /// Why the command fails, where its result is told too: on standard error whatever the options.
+    pub(crate) fn error(self, why: &Failure) {
+        eprintln!("error: {why}");
+    }
+
     /// A warning: on standard error whatever the options.
     pub(crate) fn warn(self, line: impl Display) {
         eprintln!("warning: {line}");
