@@ -2,7 +2,7 @@
 //!
 //! A payment is taken in one step under the lock of its session's shard: looked up among those
 //! answered before, checked, counted and noted as being served. The session is then in the batch
-//! that is being collected, and once that batch is in the [`log`] the request is passed on.
+//! that is being collected, and once that batch is in the log the request is passed on.
 
 mod answers;
 mod journal;
