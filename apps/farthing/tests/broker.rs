@@ -58,6 +58,8 @@ impl Town {
         for name in ["seller", "maker", "broker", "buyer"] {
             run(&home(name), &["--bank", bank.address(), "wallet", "init", "--fund", "1"]);
         }
+        // From then on the bank wants to hear from this copy of the wallet and no other.
+        run(&home("broker"), &["reconcile"]);
         std::fs::create_dir(home("files")).unwrap();
         std::fs::write(home("files").join("a"), "hello").unwrap();
         let (files, price) = (home("files"), "0.001");
