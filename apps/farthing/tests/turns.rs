@@ -65,7 +65,7 @@ struct Town {
     site: String,
     gateway_args: Vec<String>,
     orders: Receiver<()>,
-    _bank: Served,
+    bank: Served,
 }
 
 impl Town {
@@ -83,7 +83,7 @@ impl Town {
         let gateway = Served::start(&home("seller"), &[&args[..], &["127.0.0.1:0"]].concat());
         let site = gateway.address().trim_end_matches('/').to_owned();
         let gateway_args = args.map(str::to_owned).to_vec();
-        Self { dir, gateway: Some(gateway), site, gateway_args, orders, _bank: bank }
+        Self { dir, gateway: Some(gateway), site, gateway_args, orders, bank }
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -319,4 +319,22 @@ fn a_seller_sees_what_its_gateway_took_and_a_buyer_exports_what_it_paid_in_sessi
     let session = &exported["sessions"][0];
     assert_eq!((&session["paid"], &session["requests"]), (&"0.001 XTS".into(), &1.into()), "{exported}");
     assert!(session["receipt"].is_string(), "{exported}");
+}
+
+#[test]
+fn an_account_with_little_money_free_opens_a_smaller_session_and_one_without_says_where_it_is() {
+    let town = Town::new();
+    for (name, fund, held) in [("poor", "0.6", Some("0.0625 XTS")), ("locked", "0.5", None)] {
+        let home = town.at(name);
+        run(&home, &["--bank", town.bank.address(), "wallet", "init", "--fund", fund]);
+        let output = at(&home).args(["get", &town.url("/a")]).output().unwrap();
+        assert_eq!(output.status.success(), held.is_some(), "{}", said(&output));
+        if let Some(held) = held {
+            let exposure = run(&home, &["wallet", "exposure"]);
+            assert_eq!(exposure["sessions"][0]["held"], held, "{exposure}");
+        } else {
+            let said = said(&output);
+            assert!(said.contains("0.00 XTS is free in the account, and 0.50 XTS more is set aside"), "{said}");
+        }
+    }
 }

@@ -123,10 +123,12 @@ impl Purse {
         let balances = self.wallet.statement(&bank, None, 1).await.ok()?.balances;
         let free = balances.balance.checked_sub(balances.held).ok()?;
         let ready = self.wallet.ready().await.ok()?;
-        let mut text = format!("of {} in the account {free} is free", balances.balance);
+        let mut text = format!("{free} is free in the account");
         if !ready.is_zero() {
-            let _ =
-                write!(text, ", and {ready} is set aside to pay peers without the bank until it comes back by itself");
+            let _ = write!(
+                text,
+                ", and {ready} more is set aside to pay peers without the bank until it comes back by itself"
+            );
         }
         let site = self.wallet.coupon_sessions().await.ok()?.into_iter().find(|session| session.left > 0);
         if let Some(session) = site {
