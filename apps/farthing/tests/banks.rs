@@ -36,8 +36,14 @@ fn a_draft_goes_through_a_correspondent_and_is_settled_by_two_operators_at_each_
     assert!(listed.contains("owes us") && listed.contains("-0.40 XTS") && listed.contains(country.url(2)), "{listed}");
     let day = country.done(2, 1, &["peers", "statement", country.key(1)]);
     assert!(day.contains("this bank paid 0.00 XTS, the other 0.00 XTS."), "{day}");
+    let today = country.done(2, 1, &["peers", "statement", country.key(1), "1000000"]);
+    assert!(today.contains("It is not over yet"), "{today}");
+    let (exit, words) = country.told(2, 1, &["peers", "statement", country.key(0)]);
+    assert!(exit == Some(3) && words.contains("there are no accounts with this bank"), "{words}");
+    let (exit, words) = country.told(2, 1, &["report", country.key(0)]);
+    assert!(exit == Some(3) && words.contains("this key has no account here"), "{words}");
     let (exit, words) = country.told(2, 1, &["peers", "remove", country.key(1)]);
-    assert_eq!(exit, Some(3), "{words}");
+    assert!(exit == Some(3) && words.contains("settle it first"), "{words}");
 
     settle(&country, 2, 1, "--in");
     settle(&country, 1, 2, "--out");

@@ -40,6 +40,10 @@ pub(crate) struct PeerRow {
     /// When it was last reached.
     #[n(3)]
     reached: Option<Time>,
+    /// The day on which the accounts were closed. The row goes once that day was compared, lest the
+    /// other bank denies what it signed on it.
+    #[n(4)]
+    closed: Option<u64>,
 }
 
 impl PeerRow {
@@ -48,11 +52,18 @@ impl PeerRow {
         let today = day_of(now);
         let next = self.compared.map_or(self.opened, |day| day.saturating_add(1));
         let next = next.max(today.saturating_sub(DAYS_BACK_MAX));
-        (next < today).then_some(next)
+        let end = self.closed.map_or(today, |closed| today.min(closed.saturating_add(1)));
+        (next < end).then_some(next)
+    }
+
+    /// Whether the accounts are closed and nothing is left to compare, or too late.
+    fn is_done(&self, now: Time) -> bool {
+        let late = day_of(now).saturating_sub(DAYS_BACK_MAX);
+        self.closed.is_some_and(|closed| self.compared >= Some(closed) || closed < late)
     }
 }
 
-/// All peer banks with their rows.
+/// All peer banks with their rows, closed ones until their last day was compared.
 pub(crate) fn peers(tx: &dyn Records) -> Result<Vec<(PeerId, PeerRow)>, Halt> {
     let rows = tx.scan(BANKS, Scan { prefix: &[], after: None, limit: PEERS_MAX })?;
     let mut all = Vec::with_capacity(rows.len());
@@ -72,20 +83,24 @@ impl BankRole {
         if address.bank().is_some_and(|bank| bank != ask.bank) {
             return Err(Refusal::new(Code::Malformed, "the address names another bank").into());
         }
+        let over = peers(&*cx.tx)?.into_iter().filter(|(_, row)| row.is_done(cx.now));
+        over.for_each(|(bank, _)| cx.tx.delete(BANKS, &bank.0));
         let before: Option<PeerRow> = read(&*cx.tx, BANKS, &ask.bank.0)?;
         if before.is_none() && peers(&*cx.tx)?.len() >= PEERS_MAX {
             return Err(Refusal::new(Code::Limit, format!("a bank has at most {PEERS_MAX} peers")).into());
         }
         self.interbank.open_peer(cx, PeerTerms { bank: ask.bank, network: ask.network, limit: ask.limit })?;
-        let fresh = PeerRow { url: Text::default(), opened: day_of(cx.now), compared: None, reached: None };
-        let row = PeerRow { url: ask.url.clone(), ..before.unwrap_or(fresh) };
+        let fresh =
+            PeerRow { url: Text::default(), opened: day_of(cx.now), compared: None, reached: None, closed: None };
+        let row = PeerRow { url: ask.url.clone(), closed: None, ..before.unwrap_or(fresh) };
         cx.tx.put(BANKS, &ask.bank.0, wire::encode(&row));
         Ok(PeerNamed { bank: ask.bank })
     }
 
     pub(super) fn close_peer(&self, cx: &mut Context<'_>, ask: PeerNamed) -> Result<PeerNamed, Halt> {
         self.interbank.close_peer(cx, ask.bank, self.chart.currency)?;
-        cx.tx.delete(BANKS, &ask.bank.0);
+        let today = day_of(cx.now);
+        note(cx, ask.bank, |row| row.closed = row.closed.or(Some(today)))?;
         Ok(ask)
     }
 
@@ -96,7 +111,7 @@ impl BankRole {
 
     pub(super) fn list_peers(&self, cx: &Context<'_>) -> Result<PeerList, Halt> {
         let mut items = Vec::new();
-        for (bank, row) in peers(&*cx.tx)? {
+        for (bank, row) in peers(&*cx.tx)?.into_iter().filter(|(_, row)| row.closed.is_none()) {
             let position = self.interbank.position(cx, bank, self.chart.currency)?;
             let micros = |sum: i128| i64::try_from(sum).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX });
             items.push(PeerLine {
@@ -146,6 +161,7 @@ impl BankRole {
     pub(super) fn peer_day(&self, cx: &mut Context<'_>, ask: PeerDayOf) -> Result<PeerDay, Halt> {
         let PeerDayOf { bank, day } = ask;
         let currency = self.chart.currency;
+        self.interbank.position(cx, bank, currency)?; // Refuses a stranger, of whom nothing is ever asked.
         let (paid, received) = self.interbank.day_totals(cx, bank, currency, day)?;
         let pages = self.interbank.pages_of(&*cx.tx, bank, currency, day, PAGES_MAX)?;
         let (mut agreed, mut found, mut stated) = (0_u64, Vec::new(), false);
@@ -212,7 +228,11 @@ impl BankRole {
 fn note(cx: &mut Context<'_>, bank: PeerId, change: impl FnOnce(&mut PeerRow)) -> Result<(), Halt> {
     if let Some(mut row) = read::<PeerRow>(&*cx.tx, BANKS, &bank.0)? {
         change(&mut row);
-        cx.tx.put(BANKS, &bank.0, wire::encode(&row));
+        if row.is_done(cx.now) {
+            cx.tx.delete(BANKS, &bank.0);
+        } else {
+            cx.tx.put(BANKS, &bank.0, wire::encode(&row));
+        }
     }
     Ok(())
 }

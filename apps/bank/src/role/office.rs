@@ -7,10 +7,10 @@ use farthing_draft::bank::IDENTITIES_MAX;
 use farthing_ledger::Ledger;
 use farthing_role::{Context, EVIDENCE, Filed, Halt, Scan};
 
+use super::BankRole;
 use super::ask::OfficeAsk;
 use super::copies::epoch_of;
-use super::{BankRole, customer};
-use crate::chart::decode;
+use crate::chart::{CUSTOMERS, decode};
 use crate::messages::{
     About, CustomerReport, DraftKey, EVIDENCE_PART_BYTES, EVIDENCE_SHOWN_MAX, EvidenceList, EvidencePart,
     EvidencePartOf, EvidenceSummary, ListEvidence, Suspend, Suspended,
@@ -72,6 +72,7 @@ impl BankRole {
     /// All that answers for a customer.
     fn report(&self, cx: &Context<'_>, ask: About) -> Result<CustomerReport, Halt> {
         let About { customer } = ask;
+        known(cx, customer)?;
         let balances = self.chart.balances(&*cx.tx, customer)?;
         let (owed, credit_used) = self.drafts.owed(cx, customer)?;
         let mut drafts = Vec::with_capacity(IDENTITIES_MAX);
@@ -96,7 +97,7 @@ impl BankRole {
     /// Lets nothing leave a customer's account. Its deposit stays open to those it owes
     /// compensation; the customer cannot touch it while suspended.
     pub(super) fn suspend(&self, cx: &mut Context<'_>, ask: &Suspend) -> Result<Suspended, Halt> {
-        customer(cx, ask.customer)?;
+        known(cx, ask.customer)?;
         let account = self.chart.customer(ask.customer);
         let now = cx.now;
         let mut ledger = Ledger(&mut *cx.tx);
@@ -128,4 +129,10 @@ impl BankRole {
         let bytes = rest.get(..EVIDENCE_PART_BYTES).unwrap_or(rest).to_vec();
         Ok(EvidencePart { total: u32::try_from(row.len()).unwrap_or(u32::MAX), bytes })
     }
+}
+
+/// Refuses a key without an account, in words for an operator.
+fn known(cx: &Context<'_>, key: PeerId) -> Result<(), Halt> {
+    let why = "this key has no account here: name the customer's own, not one that it writes drafts with";
+    cx.tx.get(CUSTOMERS, &key.0)?.map(drop).ok_or_else(|| Refusal::new(Code::Unknown, why).into())
 }

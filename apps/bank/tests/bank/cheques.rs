@@ -60,6 +60,16 @@ impl Country {
         here.client.open_peer(&key(OPERATORS[0]), here.id(), &ask).await.unwrap();
     }
 
+    /// The operator of the first bank takes the only line out of its books.
+    async fn forget_what_was_paid(&mut self) {
+        self.towns[0].stop().await;
+        let books = rusqlite::Connection::open(self.towns[0].home().join("bank.db")).unwrap();
+        assert_eq!(books.execute("DELETE FROM records_cheque_paid", []).unwrap(), 1);
+        drop(books);
+        self.towns[0].restart().await;
+        self.open(1, 0).await;
+    }
+
     fn last(&self) -> &Town {
         self.towns.last().unwrap()
     }
@@ -222,13 +232,7 @@ async fn a_bank_that_leaves_a_cleared_cheque_out_of_its_statement_is_convicted()
     country.present(&cheque).await;
     assert_eq!(fate(&country.end_of(&cheque).await), Fate::Cleared);
     let (liar, day) = (country.towns[0].client.bank(), day_of(country.last().now()));
-    // Its operator takes the line out of the books.
-    country.towns[0].stop().await;
-    let books = rusqlite::Connection::open(country.towns[0].home().join("bank.db")).unwrap();
-    assert_eq!(books.execute("DELETE FROM records_cheque_paid", []).unwrap(), 1);
-    drop(books);
-    country.towns[0].restart().await;
-    country.open(1, 0).await;
+    country.forget_what_was_paid().await;
     for _ in 0..ROUNDS {
         country.later(Span::from_hours(1)).await;
         if country.peer(1, 0).await.compared >= Some(day) {
@@ -243,6 +247,43 @@ async fn a_bank_that_leaves_a_cleared_cheque_out_of_its_statement_is_convicted()
     assert_eq!(kinds, [(EvidenceKind::OutcomeDenied, Verdict::Guilty(liar))]);
     // What Carol was paid stays hers.
     assert_eq!(country.carol().await, 1_000_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bank_that_denies_the_day_on_which_the_accounts_were_closed_is_convicted() {
+    let mut country = Country::new(2).await;
+    let cheque = country.cheque(1_000_000);
+    country.present(&cheque).await;
+    assert_eq!(fate(&country.end_of(&cheque).await), Fate::Cleared);
+    let (liar, day) = (country.towns[0].client.bank(), day_of(country.last().now()));
+    country.forget_what_was_paid().await;
+    // What is owed is paid, and Carol's bank wants no more of the other.
+    let last = country.last();
+    let [first, second] = OPERATORS.map(key);
+    let settle = SettlePeer { bank: liar, amount: units(1), paid: false };
+    let progress = last.client.settle_peer(&first, last.id(), &settle).await.unwrap();
+    let Progress::Waiting { number, .. } = progress else { panic!("{progress:?}") };
+    last.client.decide(&second, last.id(), number, true).await.unwrap();
+    for _ in 0..2 {
+        last.client.close_peer(&first, last.id(), liar).await.unwrap();
+    }
+    let peers = last.client.peers(&first, last.id()).await.unwrap();
+    assert!(peers.items.as_slice().is_empty());
+    let mut filed = Vec::new();
+    for _ in 0..ROUNDS {
+        country.later(Span::from_hours(1)).await;
+        let evidence = last.client.evidence(&key(90), last.id(), None).await.unwrap();
+        filed = evidence.items.as_slice().iter().map(|item| (item.kind, item.verdict)).collect();
+        if !filed.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(filed, [(EvidenceKind::OutcomeDenied, Verdict::Guilty(liar))]);
+    let found = last.client.peer_day(&key(90), last.id(), PeerDayOf { bank: liar, day }).await.unwrap();
+    assert!(found.stated);
+    // Of a bank that never was a peer there is nothing to say.
+    let stranger = PeerDayOf { bank: key(66).id(), day };
+    assert_eq!(refused(last.client.peer_day(&key(90), last.id(), stranger).await), Code::Unknown);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -204,8 +204,8 @@ async fn settle(app: &App, args: &SettleArgs) -> Result<(), Failure> {
 
 async fn statement(app: &App, args: &StatementArgs) -> Result<(), Failure> {
     let operator = Operator::of(app).await?;
-    let yesterday = (SystemClock.now().as_millis() / DAY_MILLIS).saturating_sub(1);
-    let day = args.day.unwrap_or(yesterday);
+    let today = SystemClock.now().as_millis() / DAY_MILLIS;
+    let day = args.day.unwrap_or(today.saturating_sub(1));
     let found = operator.bank.peer_day(operator.key(), Operator::id()?, PeerDayOf { bank: args.peer, day }).await?;
     let PeerDay { paid, received, stated, agreed, discrepancies } = found;
     let wrong: Vec<_> = discrepancies.as_slice().iter().map(in_words).collect();
@@ -216,6 +216,7 @@ async fn statement(app: &App, args: &StatementArgs) -> Result<(), Failure> {
     app.out.result(&json, || {
         let mut lines = vec![format!("Day {day}: this bank paid {paid}, the other {received}.")];
         lines.push(match (stated, wrong.is_empty()) {
+            (false, _) if day >= today => "It is not over yet: banks ask each other for a day once it is.".to_owned(),
             (false, _) => "The other bank's statement of that day has not come yet; it is asked for.".to_owned(),
             (true, true) => format!("Its signed statement agrees in all {agreed} lines."),
             (true, false) => format!("Its signed statement agrees in {agreed} lines, and differs:"),
