@@ -56,14 +56,19 @@ pub struct Country {
 impl Country {
     /// Banks that do not know each other yet, Alice with ten XTS and Carol with nothing.
     pub fn new() -> Self {
+        let country = Self::of(BANKS.len());
+        run(&country.at("carol"), &["--bank", country.url(2), "wallet", "init"]);
+        country
+    }
+
+    /// The first so many banks, and Alice with ten XTS.
+    pub fn of(banks: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut country = Self { dir, runtime: Runtime::new().unwrap(), houses: Vec::new() };
-        for name in BANKS {
+        for name in &BANKS[..banks] {
             country.found(name);
         }
-        let url = |bank: usize| country.houses[bank].url.as_str();
-        run(&country.at("alice"), &["--bank", url(0), "wallet", "init", "--fund", "10"]);
-        run(&country.at("carol"), &["--bank", url(2), "wallet", "init"]);
+        run(&country.at("alice"), &["--bank", country.url(0), "wallet", "init", "--fund", "10"]);
         country
     }
 
@@ -202,13 +207,13 @@ impl Country {
 
     /// Every bank's books add up, and what two banks owe each other adds up to nothing.
     pub fn check_books(&self) {
-        for (bank, name) in BANKS.into_iter().enumerate() {
+        for (bank, name) in BANKS.into_iter().enumerate().take(self.houses.len()) {
             let audit = at(&self.at(name)).args(["bank", "audit"]).output().unwrap();
             assert_eq!(super::json(&audit)["clean"], true);
             let report = self.asked(bank, &["liabilities"]);
             assert_eq!(report["conserved"], true, "{report}");
         }
-        for (bank, other) in [(0, 1), (1, 2)] {
+        for (bank, other) in [(0, 1), (1, 2)].into_iter().take(self.houses.len() - 1) {
             let (ours, theirs) = (self.standing(bank, other), self.standing(other, bank));
             let (owes, owed) = (ours["owes"].as_str().unwrap(), theirs["owes"].as_str().unwrap());
             let opposite = owes.strip_prefix('-') == Some(owed) || owed.strip_prefix('-') == Some(owes);
