@@ -6,6 +6,7 @@
 
 mod chart;
 mod cheques;
+mod compensate;
 mod confirm;
 mod deposit;
 mod due;
@@ -47,6 +48,8 @@ pub const REASON_REPAID: Reason = Reason(0x0604);
 pub const REASON_STOP: Reason = Reason(0x0605);
 /// Money for a stopped draft, to whom the finding says.
 pub const REASON_FOUND: Reason = Reason(0x0606);
+/// A draft that forks another, compensated from the payer's deposit.
+pub const REASON_COMPENSATED: Reason = Reason(0x0607);
 
 /// What the bank insists on and vouches for.
 #[derive(Clone, Copy, Debug)]

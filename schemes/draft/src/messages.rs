@@ -234,6 +234,20 @@ pub enum Outcome {
     /// Stopped, and the case went against the payee.
     #[n(3)]
     GoneBack,
+    /// The payer wrote two drafts under its number, and the other came first. Its deposit paid for
+    /// this one as far as it went.
+    #[n(4)]
+    Compensated {
+        /// What was credited.
+        #[n(0)]
+        paid: Amount,
+        /// What is lost.
+        #[n(1)]
+        lost: Amount,
+        /// The same in words.
+        #[n(2)]
+        why: Refusal,
+    },
 }
 
 /// KSS-1, payer to bank: do not pay this draft. Taken only while it was not deposited and only with

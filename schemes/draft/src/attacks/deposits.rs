@@ -61,6 +61,55 @@ fn t3_two_drafts_under_one_number_pay_the_first_and_convict_the_payer() {
 }
 
 #[test]
+fn t3_who_holds_a_draft_that_forks_a_paid_one_is_compensated_once_from_the_deposit_and_the_payer_suspended() {
+    let mut world = World::new();
+    let deposit = world.bank.chart().deposit(key(ALICE).id());
+    world.fund(deposit, 250);
+    world.enrol(50, 0);
+    world.reconcile(ALICE, 1_000).unwrap();
+    let (first, second, third) = (twin(&mut world, CAROL, 300), twin(&mut world, DAVE, 200), twin(&mut world, 50, 100));
+    let late = twin(&mut world, 50, 90);
+    assert_eq!(paid(&world.deposit_items(CAROL, vec![first])[0]), 300);
+    for _ in 0..3 {
+        for (payee, item, got, rest) in [(DAVE, &second, 200, 0), (50, &third, 50, 50)] {
+            let lines = world.deposit_items(payee, vec![item.clone(), item.clone()]);
+            for line in lines {
+                let Outcome::Compensated { paid, lost, why } = line.outcome else { panic!("{line:?}") };
+                assert_eq!((paid, lost, why.code), (micros(got), micros(rest), Code::Conflict));
+            }
+        }
+        world.later(Span::from_days(1));
+    }
+    assert_eq!((world.balance(CAROL), world.balance(DAVE), world.balance(50)), (300, 200, 50));
+    assert_eq!((world.balance(ALICE), world.balance_of(deposit)), (9_700, 0), "the deposit pays, not the account");
+    assert!(world.is_suspended(ALICE));
+    assert_eq!(world.evidence().len(), 2, "filed once for each, however often it is shown");
+    assert_eq!(refused(&world.deposit_items(50, vec![late])[0]), Code::Conflict, "nothing is left");
+
+    // What is forgotten is paid no more.
+    world.fund(deposit, 500);
+    world.later(Span::from_days(200));
+    while world.act(|bank, cx| bank.tick(cx)).unwrap() {}
+    for (payee, item) in [(DAVE, second), (50, third)] {
+        world.deposit_items(payee, vec![item]);
+    }
+    assert_eq!((world.balance(DAVE), world.balance(50), world.balance_of(deposit)), (200, 50, 500));
+}
+
+#[test]
+fn a_payer_that_forks_a_draft_to_itself_does_not_get_its_deposit_back() {
+    let mut world = World::new();
+    let deposit = world.bank.chart().deposit(key(ALICE).id());
+    world.fund(deposit, 250);
+    world.alias(ALICE, 51).unwrap();
+    world.reconcile(ALICE, 1_000).unwrap();
+    let (first, own) = (twin(&mut world, CAROL, 300), twin(&mut world, 51, 200));
+    assert_eq!(paid(&world.deposit_items(CAROL, vec![first])[0]), 300);
+    assert_eq!(refused(&world.deposit_items(51, vec![own])[0]), Code::Conflict);
+    assert_eq!((world.balance(ALICE), world.balance_of(deposit)), (9_700, 250));
+}
+
+#[test]
 fn t5_a_payer_that_overspends_at_five_payees_pays_up_to_policy_is_named_and_gets_no_certificate() {
     let mut terms = terms();
     terms.credit = micros(200);

@@ -43,6 +43,7 @@ impl Drafts {
             Examined::Again(spent) => {
                 let why = match spent.outcome {
                     Outcome::Taken { .. } => Refusal::new(Code::Spent, "you have deposited this draft already"),
+                    Outcome::Compensated { why, .. } => why,
                     _ => Refusal::new(Code::State, "the payer stopped this draft"),
                 };
                 return Ok(Answer::No(why));

@@ -39,6 +39,7 @@ impl Drafts {
                 },
                 DueWhat::Spent => self.forget(cx, &row)?,
                 DueWhat::Confirmed => self.forget_confirmed(cx, &row)?,
+                DueWhat::Compensated => self.forget_compensated(cx, &row, cx.now.after(AGAIN))?,
             }
             cx.tx.delete(DUE, &key);
         }

@@ -225,6 +225,6 @@ pub(super) fn post(cx: &mut Context<'_>, transfer: Transfer) -> Result<(), Halt>
     Ok(())
 }
 
-fn micros(like: Amount, micros: u64) -> Result<Amount, Halt> {
+pub(super) fn micros(like: Amount, micros: u64) -> Result<Amount, Halt> {
     Ok(like.currency().micros(micros).map_err(Refusal::from)?)
 }

@@ -32,6 +32,8 @@ pub(super) const RECEIVED: Table = Table("draft_received");
 pub(super) const STOPS: Table = Table("draft_stops");
 /// Drafts set aside for a payee that asked: payer, then number.
 pub(super) const CONFIRMED: Table = Table("draft_confirmed");
+/// Drafts that fork another and were compensated: payer, number, digest.
+pub(super) const COMPENSATED: Table = Table("draft_compensated");
 /// How much of its credit line each account has used.
 pub(super) const CREDIT: Table = Table("draft_credit");
 /// What accounts owe payees, in order of time.
@@ -46,7 +48,7 @@ pub(crate) const FILED: Table = Table("draft_filed");
 pub(super) const COUNTS: Table = Table("draft_counts");
 
 /// The tables that drafts need at the bank, besides [`EVIDENCE`](farthing_role::EVIDENCE).
-pub const TABLES: [Table; 15] = [
+pub const TABLES: [Table; 16] = [
     HOLDERS,
     HOLDERS_OF,
     CERTIFICATES,
@@ -56,6 +58,7 @@ pub const TABLES: [Table; 15] = [
     RECEIVED,
     STOPS,
     CONFIRMED,
+    COMPENSATED,
     CREDIT,
     DEBTS,
     WALKS,
@@ -276,6 +279,9 @@ pub(super) enum DueWhat {
     /// A draft that was set aside and that nobody can deposit any more.
     #[n(2)]
     Confirmed,
+    /// A compensation that nobody can ask for any more.
+    #[n(3)]
+    Compensated,
 }
 
 /// A draft that something falls due about.

@@ -35,7 +35,7 @@ pub struct Destination<'a> {
 
 /// What there is to do about a draft.
 pub(super) enum Examined {
-    /// It was deposited before.
+    /// It was deposited before, or compensated.
     Again(Spent),
     /// Another draft has its number.
     Fork(Signed<Draft>),
@@ -51,7 +51,7 @@ impl Drafts {
     ///
     /// The order: drawn on this bank; the certificate of that number is the payer's and held when
     /// the draft was written; taken before, it is answered as before; another draft of that number
-    /// is evidence; then time, destination and stop. Whatever can be refused is refused before
+    /// is evidence, and compensated from the payer's deposit; then time, destination and stop. Whatever can be refused is refused before
     /// anything is written.
     ///
     /// # Errors
@@ -78,6 +78,9 @@ impl Drafts {
         let (holder, issued) = self.certified(cx, draft, serial)?;
         let (body, digest) = (draft.body(), Digest(draft.digest()));
         let key = numbered(draft.signer(), body.number);
+        if let Some(compensated) = self.compensated(cx, draft)? {
+            return Ok(Examined::Again(compensated));
+        }
         if let Some(spent) = read::<Spent>(&*cx.tx, SPENT, &key)? {
             let same = Digest(spent.draft.digest()) == digest;
             return Ok(if same { Examined::Again(spent) } else { Examined::Fork(spent.draft) });
@@ -143,7 +146,7 @@ impl Drafts {
     ) -> Result<Outcome, Halt> {
         match examined {
             Examined::Again(spent) => self.answer_again(cx, draft, spent),
-            Examined::Fork(other) => Ok(Outcome::Refused(self.file_fork(cx, draft, other)?)),
+            Examined::Fork(other) => self.compensate(cx, draft, other, to),
             Examined::Stopped(stop) => self.claim_stopped(cx, draft, stop, to),
             Examined::Pay(found) => {
                 let (holder, issued, confirmed) = *found;

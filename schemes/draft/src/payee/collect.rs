@@ -112,7 +112,8 @@ impl Payee {
             Outcome::Refused(why) if open && matches!(why.remedy, Remedy::Stop | Remedy::Appeal) => {
                 return self.lose(cx, held, why.clone());
             }
-            Outcome::GoneBack | Outcome::Refused(_) => return Ok(()),
+            Outcome::Compensated { why, .. } if open => return self.lose(cx, held, why.clone()),
+            Outcome::GoneBack | Outcome::Refused(_) | Outcome::Compensated { .. } => return Ok(()),
         }
         if matches!(held.state, HeldState::Deposited { .. }) {
             cx.tx.delete(TO_DEPOSIT, &deposit_key(&body, payer));

@@ -224,7 +224,16 @@ impl Deposits {
                 }
                 self.lost.push(why.clone());
             }
-            Outcome::GoneBack | Outcome::Refused(_) => {}
+            Outcome::Compensated { paid, lost: rest, why } if open => {
+                self.paid = self.paid.checked_add(*paid).map_err(Refusal::from)?;
+                self.drafts = self.drafts.saturating_add(1);
+                if let Some(row) = row.as_ref().filter(|_| !rest.is_zero()) {
+                    let TakenRow { payer, order, .. } = *row;
+                    start::note(cx, What::DraftLost { payer, order, amount: *rest, why: why.clone() });
+                }
+                self.lost.push(why.clone());
+            }
+            Outcome::GoneBack | Outcome::Refused(_) | Outcome::Compensated { .. } => {}
         }
         Ok(())
     }
