@@ -31,7 +31,7 @@ pub use operator::{
     EvidenceSummary, ListEvidence, ListPending, PENDING_SHOWN_MAX, Pending, PendingList, Suspend, Suspended,
 };
 pub use public::{BankInfo, LiabilityReport, NAME_MAX, network_of};
-pub use report::{CustomerReport, DraftKey, Finding, JudgeStop, Pardon, Standing};
+pub use report::{CustomerReport, DraftKey, Finding, JudgeStop, OpenStop, Pardon, Standing, StopReason};
 
 /// The bank's own numbering of requests. Each scheme numbers its own:
 /// [`farthing_netpay::messages::kind`], [`farthing_coupon::messages::kind`],

@@ -4,11 +4,12 @@ use farthing_core::amount::Amount;
 use farthing_core::id::PeerId;
 use farthing_core::time::Time;
 use farthing_core::wire::Bounded;
-use farthing_draft::bank::IDENTITIES_MAX;
+use farthing_draft::bank::{IDENTITIES_MAX, STOPS_OPEN_MAX};
 use minicbor::{Decode, Encode};
 
 pub use farthing_clearing::bank::Standing;
-pub use farthing_draft::messages::Finding;
+pub use farthing_draft::bank::OpenStop;
+pub use farthing_draft::messages::{Finding, StopReason};
 
 use super::customer::Balances;
 
@@ -40,6 +41,13 @@ pub struct CustomerReport {
     /// Its keys for drafts.
     #[n(7)]
     pub drafts: Bounded<DraftKey, IDENTITIES_MAX>,
+    /// Drafts of those keys that were stopped and that nobody has settled. Their money has left the
+    /// account, and is set aside.
+    #[n(8)]
+    pub stops: Bounded<OpenStop, { IDENTITIES_MAX * STOPS_OPEN_MAX }>,
+    /// How much that is.
+    #[n(9)]
+    pub stopped: Amount,
 }
 
 /// A key that writes and takes drafts for an account.

@@ -76,7 +76,12 @@ impl BankRole {
         let balances = self.chart.balances(&*cx.tx, customer)?;
         let (owed, credit_used) = self.drafts.owed(cx, customer)?;
         let mut drafts = Vec::with_capacity(IDENTITIES_MAX);
+        let (mut stops, mut stopped) = (Vec::new(), self.chart.currency.zero());
         for key in self.drafts.keys_of(cx, customer)? {
+            for stop in self.drafts.open_stops(cx, key)? {
+                stopped = stopped.checked_add(stop.amount).map_err(Refusal::from)?;
+                stops.push(stop);
+            }
             if let Some(holder) = self.drafts.holder_of(&*cx.tx, key)? {
                 let (total, until, outstanding) = (holder.total, holder.certified_until, holder.outstanding);
                 drafts.push(DraftKey { key, total, until, outstanding, problem: holder.problem.is_some() });
@@ -91,6 +96,8 @@ impl BankRole {
             clearing: farthing_clearing::bank::account(&*cx.tx, customer)?.map(|record| record.standing),
             epoch: epoch_of(&*cx.tx, customer)?,
             drafts: Bounded::new(drafts).unwrap_or_else(Bounded::empty),
+            stops: Bounded::new(stops).unwrap_or_else(Bounded::empty),
+            stopped,
         })
     }
 

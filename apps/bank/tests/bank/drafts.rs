@@ -181,6 +181,32 @@ async fn a_stopped_draft_goes_back_unless_its_payee_shows_that_it_delivered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_report_lists_open_stops_with_the_number_to_decide_them_by_and_the_sum_that_is_set_aside() {
+    let town = town_with_operators().await;
+    let (mut alice, mut carol) = (Writer::new(&town, 1, 10).await, Writer::new(&town, 2, 0).await);
+    alice.reconcile(&town, 8_000_000).await.unwrap();
+    for amount in [1_000_000, 2_000_000] {
+        let drawn = alice.draw(&town, carol.id(), amount);
+        carol.take(&town, &drawn, amount);
+        let number = drawn.payment.draft.peek().unwrap().number;
+        let stop = alice.pays(&town, |payer, cx| payer.stop(cx, number, StopReason::NotDelivered)).unwrap();
+        town.client.draft_stop(&key(1), town.id(), &stop).await.unwrap();
+    }
+    carol.deposit(&town).await;
+    let report = town.client.report(&key(90), town.id(), alice.id()).await.unwrap();
+    let stops = report.stops.as_slice();
+    assert_eq!((stops.len(), report.stopped, report.balances.balance), (2, units(3), units(7)));
+    assert!(stops.iter().all(|stop| stop.claimed && stop.payee == carol.id()), "{stops:?}");
+    for (stop, finding) in stops.iter().zip([Finding::GiveBack, Finding::Pay]) {
+        town.client.judge_stop(&key(90), town.id(), stop.payer, stop.number, finding).await.unwrap();
+    }
+    let report = town.client.report(&key(90), town.id(), alice.id()).await.unwrap();
+    assert_eq!((report.stops.as_slice(), report.stopped), (&[][..], units(0)));
+    assert_eq!((town.balance(&key(1)).await, town.balance(&key(2)).await), (8_000_000, 2_000_000));
+    assert!(town.bank().count_and_publish().await.unwrap().is_conserved());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_confirmed_draft_is_paid_whatever_its_payer_does_and_one_that_is_not_covered_is_not_confirmed() {
     let town = Town::new().await;
     let (mut alice, mut carol) = (Writer::new(&town, 1, 3).await, Writer::new(&town, 2, 0).await);

@@ -6,7 +6,7 @@ use farthing_role::{Context, Halt, Scan};
 use super::Drafts;
 use super::records::{
     self, CONFIRMED, ConfirmedRow, DUE, DueRow, DueWhat, HOLDERS, Holder, RECEIPTS, REMEMBERED, SPENT, STOPS, Spent,
-    StopRow, StopState, numbered,
+    StopRow, numbered,
 };
 use crate::messages::Outcome;
 use crate::rows::{decode, read};
@@ -57,7 +57,7 @@ impl Drafts {
         }
         let holder: Option<Holder> = read(&*cx.tx, HOLDERS, &row.payer.0)?;
         let compared = holder.is_none_or(|holder| row.number <= holder.known.outgoing.n);
-        let open = stop.is_some_and(|stop| !matches!(stop.state, StopState::Settled(_)));
+        let open = stop.is_some_and(|stop| stop.is_open());
         let owed = matches!(&spent, Some(Spent { outcome: Outcome::Taken { owed, .. }, .. }) if !owed.is_zero());
         if !compared || open || owed {
             records::due(&mut *cx.tx, cx.now.after(REMEMBERED), row);

@@ -188,6 +188,13 @@ pub(super) struct StopRow {
     pub(super) returned: Option<Signed<Returned>>,
 }
 
+impl StopRow {
+    /// Whether nobody has settled it.
+    pub(super) const fn is_open(&self) -> bool {
+        !matches!(self.state, StopState::Settled(_))
+    }
+}
+
 /// How far a stop has come.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub(super) enum StopState {

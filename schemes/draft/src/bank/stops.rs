@@ -7,9 +7,10 @@ use farthing_core::sign::{Signed, Verified};
 use farthing_core::time::SKEW;
 use farthing_core::wire;
 use farthing_ledger::{Ledger, Transfer};
-use farthing_role::{Context, Halt, Scan};
+use farthing_role::{Context, Halt};
 
 use super::money::{self, Drawn};
+use super::open_stops::STOPS_SCANNED;
 use super::records::{
     self, CONFIRMED, ConfirmedRow, DueRow, DueWhat, HOLDERS, REMEMBERED, SPENT, STOPS, Spent, StopRow, StopState,
     WRITTEN, Written, numbered,
@@ -17,14 +18,11 @@ use super::records::{
 use super::take::Destination;
 use super::{Drafts, REASON_FOUND, REASON_STOP};
 use crate::messages::{DRAFT_LIFE_MAX, Digest, Draft, Finding, Outcome, Proof, Stop, Stopped};
-use crate::rows::{decode, read};
+use crate::rows::read;
 use crate::verdict;
 
 /// The most stops of one key that may be open at once.
 pub const STOPS_OPEN_MAX: usize = 8;
-
-/// The most stops of one key that are looked at to count the open ones.
-const STOPS_SCANNED: usize = 256;
 
 impl Drafts {
     /// KSS-1: stops a draft of the sender's that nobody deposited, for the money it promises. Said
@@ -61,11 +59,8 @@ impl Drafts {
             let why = "the draft lasts longer than any bank remembers: nobody is paid for it";
             return Err(Refusal::new(Code::Limit, why).remedy(Remedy::Stop).into());
         }
-        let rows = cx.tx.scan(STOPS, Scan { prefix: &payer.0, after: None, limit: STOPS_SCANNED })?;
-        let mut open = 0;
-        for (_, row) in &rows {
-            open += usize::from(!matches!(decode::<StopRow>(STOPS, row)?.state, StopState::Settled(_)));
-        }
+        let rows = self.stops_of(cx, payer)?;
+        let open = rows.iter().filter(|(_, row)| row.is_open()).count();
         if open >= STOPS_OPEN_MAX || rows.len() == STOPS_SCANNED {
             return Err(Refusal::new(Code::Limit, "too many stopped drafts: wait until some are settled").into());
         }
@@ -196,10 +191,7 @@ impl Drafts {
         let row: Option<StopRow> = read(&*cx.tx, STOPS, &numbered(payer, number))?;
         let row = row.filter(concerns);
         let row = row.ok_or_else(|| Refusal::new(Code::Unknown, "no such draft of yours was stopped"))?;
-        match row.state {
-            StopState::Settled(_) => Err(Refusal::new(Code::State, "that stop is settled").into()),
-            _ => Ok(row),
-        }
+        if row.is_open() { Ok(row) } else { Err(Refusal::new(Code::State, "that stop is settled").into()) }
     }
 
     /// The end of a stop that nobody has settled: what nobody showed to be delivered goes back.

@@ -1,7 +1,7 @@
 //! Accounts that stopped or owe, and what an operator does about them.
 
 use clap::{Args, ValueEnum};
-use farthing_bank::messages::{Finding, ListedCase, Standing};
+use farthing_bank::messages::{Finding, ListedCase, OpenStop, Standing, StopReason};
 use farthing_core::id::PeerId;
 use farthing_core::refusal::Code;
 use serde_json::json;
@@ -111,16 +111,29 @@ pub(super) async fn report(app: &App, customer: PeerId) -> Result<(), Failure> {
             })
         })
         .collect();
+    let stops: Vec<_> = report
+        .stops
+        .as_slice()
+        .iter()
+        .map(|stop| {
+            json!({
+                "payer": stop.payer, "number": stop.number, "payee": stop.payee, "amount": stop.amount,
+                "reason": why_stopped(stop.reason), "deposited": stop.claimed, "until": moment(stop.until),
+            })
+        })
+        .collect();
     let balances = &report.balances;
     let json = json!({
         "customer": customer, "balance": balances.balance, "held": balances.held, "credit_used": report.credit_used,
         "credit": report.credit, "deposit": balances.deposit, "owed": report.owed, "suspended": report.suspended,
-        "clearing": clearing, "copy": report.epoch, "draft_keys": keys,
+        "clearing": clearing, "copy": report.epoch, "draft_keys": keys, "stops": stops,
+        "set_aside_for_stops": report.stopped,
     });
     app.out.result(&json, || {
         let sums = [
             ("1. account", balances.balance.to_string()),
             ("   of it set aside", balances.held.to_string()),
+            ("   besides, set aside for stopped drafts", report.stopped.to_string()),
             ("2. credit line used", format!("{} of {}", report.credit_used, report.credit)),
             ("3. deposit", balances.deposit.to_string()),
             ("4. owed to payees", report.owed.to_string()),
@@ -140,8 +153,29 @@ pub(super) async fn report(app: &App, customer: PeerId) -> Result<(), Failure> {
                 if key.problem { "; its log was not whole" } else { "" }
             ));
         }
+        for stop in report.stops.as_slice() {
+            text.push_str(&stop_in_words(stop));
+        }
         text
     })
+}
+
+const fn why_stopped(reason: StopReason) -> &'static str {
+    match reason {
+        StopReason::NotDelivered => "not delivered",
+        StopReason::Returned => "given back",
+    }
+}
+
+fn stop_in_words(stop: &OpenStop) -> String {
+    let OpenStop { payer, number, payee, amount, reason, claimed, until } = *stop;
+    format!(
+        "\nStopped as {}: {amount} to {payee}{}. It goes back on {} UTC, unless something is shown.\n  Decide it: \
+         farthing bank judge-stop {payer} {number} pay|give-back",
+        why_stopped(reason),
+        if claimed { ", who has deposited it" } else { "" },
+        moment(until),
+    )
 }
 
 /// Lets a customer whose books differed compare them again.
