@@ -19,6 +19,7 @@ pub(crate) async fn list(wallet: &Wallet) -> Result<Drafts, Failure> {
     for (out, life) in written_by(wallet).await? {
         written.push(DraftLine {
             draft: name(&out.instrument),
+            number: out.number,
             with: out.payee,
             amount: out.amount,
             order: out.order,
@@ -28,6 +29,7 @@ pub(crate) async fn list(wallet: &Wallet) -> Result<Drafts, Failure> {
     }
     let held = wallet.drafts_held().await?.into_iter().map(|held| DraftLine {
         draft: name(&held.instrument),
+        number: held.number,
         with: held.payer,
         amount: held.amount,
         order: held.order,
@@ -136,5 +138,30 @@ fn one<T>(mut found: Vec<T>, draft: &str) -> Result<T, Failure> {
         (None, _) => Err(Failure::usage(format_args!("no draft is called {shown:?}"))
             .money(Money::Unmoved)
             .next("see them all: farthing drafts")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use farthing_core::amount::Currency;
+    use farthing_core::id::{OrderId, PeerId};
+
+    use super::super::words;
+    use super::{DraftLine, Drafts};
+
+    #[test]
+    fn the_list_shows_the_number_that_an_operator_decides_a_stop_by() {
+        let line = DraftLine {
+            draft: "3fa91c02".to_owned(),
+            number: 4_294_967_311,
+            with: PeerId([1; 32]),
+            amount: Currency::XTS.zero(),
+            order: OrderId([2; 32]),
+            state: "stopped".to_owned(),
+            deposit_by: None,
+        };
+        let list = Drafts { written: vec![line], held: Vec::new(), left: Currency::XTS.zero(), until: None };
+        assert!(words::drafts(&list).contains("4294967311"));
+        assert_eq!(serde_json::to_value(&list).unwrap()["written"][0]["number"], 4_294_967_311_u64);
     }
 }

@@ -173,6 +173,8 @@ pub(crate) struct Drafts {
 pub(crate) struct DraftLine {
     /// Its name, for commands: the beginning of its digest.
     pub(crate) draft: String,
+    /// Its number in its payer's log, by which the bank and its operators name it.
+    pub(crate) number: u64,
     /// The other side.
     pub(crate) with: PeerId,
     /// How much.

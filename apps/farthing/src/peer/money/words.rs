@@ -111,10 +111,12 @@ pub(crate) fn drafts(at: &Drafts) -> String {
             Column::Text("with"),
             Column::Text("state"),
             Column::Text("deposit before (UTC)"),
+            Column::Number("number"),
         ];
         let rows = lines.iter().map(|line| {
             let by = line.deposit_by.clone().unwrap_or_default();
-            [line.draft.clone(), line.amount.to_string(), line.with.short(), line.state.clone(), by]
+            let (amount, number) = (line.amount.to_string(), line.number.to_string());
+            [line.draft.clone(), amount, line.with.short(), line.state.clone(), by, number]
         });
         let _ = write!(text, "\n\n{title}\n{}", table(&columns, rows));
     }
