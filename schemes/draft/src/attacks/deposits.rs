@@ -9,6 +9,7 @@ use farthing_ledger::{ACCOUNT_MAX, Ledger, Reason, Transfer};
 
 use crate::bank::{Answer, Terms};
 use crate::messages::{Confirm, Item, Outcome, kind};
+use crate::payee::HeldState;
 use crate::testing::{ALICE, CAROL, DAVE, HERE, World, code, key, micros, paid, refused, terms};
 
 /// A second draft under the number of the first, as a payer with two copies of its wallet makes it.
@@ -94,6 +95,22 @@ fn t3_who_holds_a_draft_that_forks_a_paid_one_is_compensated_once_from_the_depos
         world.deposit_items(payee, vec![item]);
     }
     assert_eq!((world.balance(DAVE), world.balance(50), world.balance_of(deposit)), (200, 50, 500));
+}
+
+#[test]
+fn a_payee_that_was_compensated_holds_the_draft_no_longer_and_knows_why() {
+    let mut world = World::new();
+    let deposit = world.bank.chart().deposit(key(ALICE).id());
+    world.fund(deposit, 250);
+    world.reconcile(ALICE, 1_000).unwrap();
+    let first = twin(&mut world, CAROL, 300);
+    let number = world.pay(ALICE, DAVE, 400).payment.draft.peek().unwrap().number;
+    world.deposit_items(CAROL, vec![first]);
+    assert!(matches!(world.deposit(DAVE)[0].outcome, Outcome::Compensated { .. }));
+    assert!(world.deposit(DAVE).is_empty(), "nothing waits for a deposit any more");
+    let held = world.takes(DAVE, |payee, cx| payee.held(cx, key(ALICE).id(), number)).unwrap();
+    let HeldState::Lost(why) = held.state else { panic!("{held:?}") };
+    assert!(why.detail.contains("compensated") && why.detail.contains("lost"), "{why}");
 }
 
 #[test]
