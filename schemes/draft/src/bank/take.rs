@@ -51,8 +51,8 @@ impl Drafts {
     ///
     /// The order: drawn on this bank; the certificate of that number is the payer's and held when
     /// the draft was written; taken before, it is answered as before; another draft of that number
-    /// is evidence, and compensated from the payer's deposit; then time, destination and stop. Whatever can be refused is refused before
-    /// anything is written.
+    /// is evidence, and compensated from the payer's deposit; then time,
+    /// destination and stop. Whatever can be refused is refused before anything is written.
     ///
     /// # Errors
     /// [`Halt`].
