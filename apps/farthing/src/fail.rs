@@ -223,7 +223,7 @@ impl From<Refusal> for Failure {
             Remedy::Mend => Some("correct what the message names and try again"),
             Remedy::Fund => Some("put money into the account: farthing wallet fund AMOUNT"),
             Remedy::Renew => Some("run the same command again; the certificate is renewed by itself"),
-            Remedy::Reconcile => Some("ask the bank how things stand: farthing wallet show"),
+            Remedy::Reconcile => Some("compare books with the bank: farthing wallet reconcile"),
             Remedy::Appeal => Some("ask the bank's operator"),
         };
         Self {

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::town::{Town, code, micros, said};
+use common::town::{Town, code, in_words, micros, said};
+use common::wire::{Harm, Way};
 use common::{Served, at, run};
 use serde_json::Value;
 
@@ -298,4 +299,132 @@ fn contacts_are_named_renamed_and_never_lead_to_another_key() {
     let renamed = run(&alice, &["contacts", "rename", "bob", "robert"]);
     assert_eq!(text(&renamed["contacts"][0], "name"), "robert");
     assert!(run(&alice, &["contacts", "remove", "robert"])["contacts"].as_array().unwrap().is_empty());
+}
+
+/// Alice, who reaches the bank by a way that can be harmed, and Bob, whom she knows and whose door is
+/// open. Alice's first payment by clearing is made: key and books are there.
+struct Lane {
+    place: Place,
+    way: Way,
+    alice: PathBuf,
+    bob: PathBuf,
+    open: Served,
+}
+
+impl Lane {
+    fn new() -> Self {
+        let place = Place::new();
+        let (way, bob, alice) = (Way::to(&place.address), place.person("bob"), place.at("alice"));
+        let bank = place.bank.as_ref().unwrap().address().replace(&place.address, &way.address);
+        run(&alice, &["--bank", &bank, "wallet", "init", "--fund", "10"]);
+        let open = door(&bob, &peer_address());
+        run(&alice, &["contacts", "add", "bob", text(&open.ready, "peer"), "--at", text_address(&open)]);
+        let lane = Self { place, way, alice, bob, open };
+        lane.pay("first");
+        lane
+    }
+
+    fn pay(&self, note: &str) -> Value {
+        run(&self.alice, &["pay", "bob", "0.05", "--scheme", "clearing", "--note", note])
+    }
+
+    /// How often Alice paid, as she knows it.
+    fn paid(&self) -> usize {
+        let history = run(&self.alice, &["history"]);
+        history["lines"].as_array().unwrap().iter().filter(|line| line["what"] == "paid").count()
+    }
+
+    /// A payment whose answer does not come through, and how it fails.
+    fn pay_in_vain(&self, harm: Harm) {
+        self.way.set(harm);
+        let why = fails(&self.alice, &["pay", "bob", "0.05", "--scheme", "clearing", "--note", "second"]);
+        assert_eq!((why.0, &why.1["error"]["money"]), (4, &Value::from("unknown")), "{}", why.1);
+        assert!(text(&why.1["error"], "next").contains("farthing pay --resume"), "{}", why.1);
+        self.way.set(Harm::None);
+    }
+}
+
+#[test]
+fn lost_answer_the_same_command_again_finishes_the_payment_and_pays_nothing_twice() {
+    let lane = Lane::new();
+    let before = balance(&lane.alice);
+    lane.pay_in_vain(Harm::Drops);
+    let planned = run(&lane.alice, &["pay", "bob", "0.05", "--note", "second", "--dry-run"]);
+    assert!(text(&planned, "because").contains("not paid anew"), "{planned}");
+    let paid = lane.pay("second");
+    assert_eq!((text(&paid, "state"), &paid["order"]), ("received", &planned["order"]));
+    assert_eq!((balance(&lane.alice), lane.paid()), (before - 50_000, 2));
+    assert!(run(&lane.alice, &["pay", "--resume"])["payments"].as_array().unwrap().is_empty());
+    // Finished, it is one that was: the next is another one.
+    lane.pay("second");
+    assert_eq!((balance(&lane.alice), lane.paid()), (before - 100_000, 3));
+}
+
+#[test]
+fn forged_answer_leaves_the_outcome_unknown_and_the_payment_pending() {
+    let mut lane = Lane::new();
+    let before = (balance(&lane.alice), balance(&lane.bob));
+    lane.pay_in_vain(Harm::Forges);
+    lane.place.close_bank();
+    lane.pay_in_vain(Harm::None);
+    lane.place.open_bank();
+    let resumed = run(&lane.alice, &["pay", "--resume"]);
+    assert_eq!((&resumed["waiting"], text(&resumed["payments"][0], "state")), (&Value::from(0), "received"));
+    let Lane { place, alice, bob, open, .. } = lane;
+    drop(open);
+    assert_eq!((balance(&alice), balance(&bob)), (before.0 - 50_000, before.1 + 50_000));
+    drop(place);
+}
+
+#[test]
+fn after_a_payment_by_clearing_money_comes_in_and_goes_out_without_a_word_about_books() {
+    let lane = Lane::new();
+    run(&lane.alice, &["wallet", "fund", "1"]);
+    lane.pay("second");
+    run(&lane.alice, &["wallet", "payout", "0.5", "--to", "cash"]);
+}
+
+#[test]
+fn nothing_is_paid_where_nobody_can_be_asked_whether_an_amount_was_named_or_not() {
+    let place = Place::new();
+    let (alice, bob) = (place.person("alice"), place.person("bob"));
+    let before = balance(&alice);
+    let peer = text(&run(&bob, &["wallet", "show"]), "peer").to_owned();
+    let output = in_words(&alice, &["pay", &peer, "0.5", "--scheme", "clearing"]);
+    assert_eq!(code(&output), Some(2), "{}", said(&output));
+    assert_eq!(balance(&alice), before);
+}
+
+#[test]
+fn a_payment_refused_leaves_no_file_and_one_brought_by_hand_does_not_wait() {
+    let place = Place::new();
+    let (alice, bob) = (place.person("alice"), place.person("bob"));
+    let file = place.file("payment");
+    let asked = run(&bob, &["request", "--no-wait"]);
+    run(&alice, &["contacts", "add", "bob", text(&asked, "uri")]);
+    run(&alice, &["wallet", "policy", "--per-request", "0.2"]);
+    assert_ne!(fails(&alice, &["pay", "bob", "0.3", "--out", &file]).0, 0);
+    assert!(!Path::new(&file).exists());
+    run(&alice, &["pay", "bob", "0.1", "--out", &file]);
+    let resumed = run(&alice, &["pay", "--resume"]);
+    assert_eq!((&resumed["waiting"], text(&resumed["payments"][0], "state")), (&Value::from(0), "written"));
+    assert_eq!(run(&bob, &["receive", &file])["again"], false);
+    assert_eq!(run(&bob, &["receive", &file])["again"], true);
+    assert_eq!(fails(&bob, &["request", "1", "--life", "0s", "--no-wait"]).0, 2);
+    let (exit, why) = fails(&alice, &["wallet", "backup", &file]);
+    assert_eq!(exit, 2);
+    assert!(text(&why["error"], "what").contains("there already"), "{why}");
+}
+
+#[test]
+fn what_waits_is_handed_over_where_the_payee_is_said_to_be() {
+    let place = Place::new();
+    let (alice, bob) = (place.person("alice"), place.person("bob"));
+    let peer = text(&run(&bob, &["wallet", "show"]), "peer").to_owned();
+    run(&alice, &["contacts", "add", "bob", &peer, "--at", &peer_address()]);
+    assert_eq!(code(&at(&alice).args(["pay", "bob", "0.5", "--scheme", "draft"]).output().unwrap()), Some(5));
+    let open = door(&bob, &peer_address());
+    assert_eq!(code(&at(&alice).args(["pay", "--resume"]).output().unwrap()), Some(5));
+    let resumed = run(&alice, &["pay", "--resume", "--at", text_address(&open)]);
+    assert_eq!(text(&resumed["payments"][0], "state"), "received");
 }

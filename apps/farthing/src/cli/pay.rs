@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use farthing_core::amount::Amount;
@@ -12,12 +13,15 @@ use farthing_peer::wallet::Scheme;
 use super::{App, Typed};
 use crate::fail::{Context, Failure, Kind};
 use crate::peer::money::{door, words};
-use crate::peer::{self, Request, money, policy};
+use crate::peer::{self, Request, money};
 use crate::show::{confirm, qr};
 use crate::stop::StopArgs;
 
 /// The name of standard input and output among files.
 const STANDARD: &str = "-";
+
+/// How long it is waited without a word.
+const QUIET: Duration = Duration::from_secs(3);
 
 /// By which scheme to pay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -117,7 +121,8 @@ pub(crate) struct ReceiveArgs {
 /// Pays somebody.
 pub(crate) async fn pay(app: &App, args: PayArgs) -> Result<(), Failure> {
     if args.resume {
-        let resumed: money::Resumed = peer::ask(app, Request::Resume).await?;
+        let at = args.at.map(|at| at.to_string());
+        let resumed: money::Resumed = patiently(app, peer::ask(app, Request::Resume { at })).await?;
         app.out.result(&resumed, || words::resumed(&resumed))?;
         return if resumed.waiting == 0 { Ok(()) } else { Err(Failure::told(Kind::NotReachable)) };
     }
@@ -138,6 +143,7 @@ pub(crate) async fn pay(app: &App, args: PayArgs) -> Result<(), Failure> {
         at: args.at.map(|at| at.to_string()),
         by_hand: args.out.is_some(),
         dry_run: true,
+        order: None,
     };
     // First what it would be, then the question, then the payment.
     let plan: money::PaidNow = peer::ask(app, Request::Pay(pay.clone())).await?;
@@ -145,15 +151,15 @@ pub(crate) async fn pay(app: &App, args: PayArgs) -> Result<(), Failure> {
         return app.out.result(&plan, || words::paid(&plan));
     }
     app.out.note(words::plan(&plan));
-    let said = app.yes || (amount.is_some() && !policy::asks_above(app, plan.amount)?);
-    if !confirm(said, &format!("Pay {} to {}?", plan.amount, words::who(plan.name.as_deref(), plan.payee)))? {
+    if !confirm(app.yes, &format!("Pay {} to {}?", plan.amount, words::who(plan.name.as_deref(), plan.payee)))? {
         return Err(Failure::usage("not confirmed; nothing was paid"));
     }
     pay.amount = Some(plan.amount);
     pay.scheme = Some(plan.scheme);
+    pay.order = plan.order;
     pay.dry_run = false;
     let out = args.out.as_deref().map(NewText::begin).transpose()?;
-    let mut paid: money::PaidNow = peer::ask(app, Request::Pay(pay)).await?;
+    let mut paid: money::PaidNow = patiently(app, peer::ask(app, Request::Pay(pay))).await?;
     // It was chosen then; asked for was only what had been chosen.
     paid.because = plan.because;
     match (out, &paid.text) {
@@ -165,10 +171,23 @@ pub(crate) async fn pay(app: &App, args: PayArgs) -> Result<(), Failure> {
     if paid.state == money::PayState::Waiting { Err(Failure::told(Kind::NotReachable)) } else { Ok(()) }
 }
 
+/// Waits, and after a while says for what.
+async fn patiently<T>(app: &App, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let mut work = std::pin::pin!(work);
+    if let Ok(done) = tokio::time::timeout(QUIET, &mut work).await {
+        return done;
+    }
+    app.out.note("Waiting for the bank or the payee to answer…");
+    work.await
+}
+
 /// Asks to be paid.
 pub(crate) async fn request(app: &App, args: RequestArgs) -> Result<(), Failure> {
     let currency = peer::currency(&app.settings)?;
     let amount: Option<Amount> = args.amount.map(|amount| amount.some(currency)).transpose()?;
+    if args.life.is_zero() {
+        return Err(Failure::usage("a request that cannot be paid for any time is none").next("--life 1d"));
+    }
     let life = Span::from_millis(u64::try_from(args.life.as_millis()).unwrap_or(u64::MAX));
     let ask = money::AskFor { amount, note: args.note, life };
     door::request(app, ask, !args.no_wait, args.stop, |asked| {
@@ -204,10 +223,12 @@ fn text_from(file: &Path) -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|_| Failure::usage("this is no text").next("give the file that was handed over"))
 }
 
-/// A new file for a text, made before any money moves, so that it is not paid in vain.
+/// A new file for a text, made before any money moves, so that it is not paid in vain. Without a text
+/// it goes away again.
 struct NewText {
     file: std::fs::File,
     path: PathBuf,
+    written: bool,
 }
 
 impl NewText {
@@ -219,12 +240,23 @@ impl NewText {
         let file = std::fs::File::create_new(path).map_err(|why| {
             Failure::usage(format_args!("cannot make {}: {why}", path.display())).next("name a file that is not there")
         })?;
-        Ok(Some(Self { file, path: path.to_owned() }))
+        Ok(Some(Self { file, path: path.to_owned(), written: false }))
     }
 
     fn write(mut self, text: &str) -> Result<(), Failure> {
         use std::io::Write;
+        self.written = true;
         let written = self.file.write_all(format!("{text}\n").as_bytes()).and_then(|()| self.file.sync_all());
         written.or_fail(format_args!("cannot write {}; the payment is kept: farthing drafts", self.path.display()))
+    }
+}
+
+impl Drop for NewText {
+    fn drop(&mut self) {
+        if !self.written
+            && let Err(error) = std::fs::remove_file(&self.path)
+        {
+            tracing::warn!(%error, "an empty file stays behind");
+        }
     }
 }

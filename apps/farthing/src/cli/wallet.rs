@@ -183,6 +183,13 @@ pub(crate) async fn run(app: &App, command: WalletCommand) -> Result<(), Failure
             let exposure = peer::ask(app, Request::Exposure).await?;
             out.result(&exposure, || words::exposure(&exposure))
         }
+        WalletCommand::Backup(args) if args.file.exists() => {
+            let why = format_args!(
+                "{} is there already: a backup is not written over; nothing was done",
+                args.file.display()
+            );
+            Err(Failure::usage(why).next("name a file that is not there"))
+        }
         WalletCommand::Backup(args) => make::backup(app, &args.file).await,
         WalletCommand::Restore(args) => make::restore(app, args.file.as_deref(), args.words_file.as_deref()).await,
         WalletCommand::Reconcile => {

@@ -168,7 +168,7 @@ impl Attendant {
                 value(&Done { words: SELLS.to_owned() })
             }
             Request::Pay(pay) => value(&act::pay(self, pay).await?),
-            Request::Resume => value(&act::resume(self).await?),
+            Request::Resume { at } => value(&act::resume(self, at.as_deref()).await?),
             Request::AskFor(ask) => value(&self.ask_for(&ask).await?),
             Request::AwaitPaid { order } => value(&door::await_paid(&self.wallet, order).await?),
             Request::Take { text } => value(&take::take(&self.wallet, &text).await?),

@@ -47,8 +47,8 @@ pub(crate) enum Request {
     Reshare,
     /// Pay somebody.
     Pay(money::Pay),
-    /// Hand over what could not be handed over before.
-    Resume,
+    /// Hand over what could not be handed over before, to a payee that is perhaps there.
+    Resume { at: Option<String> },
     /// Ask to be paid.
     AskFor(money::AskFor),
     /// Wait until a request is paid.
@@ -109,7 +109,7 @@ impl Request {
             Self::Backup { .. } => "writing the backup",
             Self::Buy(_) => "buying",
             Self::Pay(pay) if !pay.dry_run => "paying",
-            Self::Resume => "handing over what had waited",
+            Self::Resume { .. } => "handing over what had waited",
             Self::DepositDrafts | Self::StopDraft { .. } | Self::DisputeDraft { .. } => "asking the bank",
             _ => "looking",
         }

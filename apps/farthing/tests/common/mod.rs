@@ -3,6 +3,7 @@
 
 pub mod country;
 pub mod town;
+pub mod wire;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -4,10 +4,11 @@ use farthing_bank::messages::{
     AccountOpened, Balances, DESTINATION_MAX, Deposit, Fund, NOTE_MAX, OpenAccount, Payout, Progress, Text, kind,
 };
 use farthing_core::amount::Amount;
+use farthing_core::refusal::Code;
 use farthing_core::wire::{self, Wire};
 
 use super::Wallet;
-use super::desk::Desk;
+use super::desk::{Desk, DeskError};
 use super::error::WalletError;
 use super::journal::Answered;
 use super::records::About;
@@ -57,9 +58,23 @@ impl Wallet {
         read(&self.move_money(desk, kind::DEPOSIT, &Deposit { amount, withdraw }).await?)
     }
 
+    /// Money comes in and goes out only on books that agree: where the bank says that they were not
+    /// compared, they are, and it is asked once more.
     async fn move_money<M: Wire>(&self, desk: &dyn Desk, kind: u16, message: &M) -> Result<Vec<u8>, WalletError> {
-        let _errand = self.inner.errand.lock().await;
         let message = wire::encode(message);
+        match self.move_once(desk, kind, message.clone()).await {
+            Err(WalletError::Refused(why) | WalletError::Bank(DeskError::Refused(why)))
+                if why.code == Code::Reconcile && !self.is_restored() =>
+            {
+                self.compare_books(desk).await?;
+                self.move_once(desk, kind, message).await
+            }
+            moved => moved,
+        }
+    }
+
+    async fn move_once(&self, desk: &dyn Desk, kind: u16, message: Vec<u8>) -> Result<Vec<u8>, WalletError> {
+        let _errand = self.inner.errand.lock().await;
         // The very same, asked for and unanswered: that is the one that is meant.
         let before = self.pending().await?.into_iter().find(|(_, row)| row.kind == kind && row.message == message);
         let answer = match before {

@@ -31,6 +31,16 @@ const ORDER_LIFE: Span = farthing_draft::messages::DRAFT_LIFE_MAX;
 /// How long it is waited for the bank when it is not known whether it is there.
 const BANK_TIME: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// How long it is waited for the bank to make a payment. Then it is not known whether it did; the same
+/// request is sent again later.
+const CLEARING_TIME: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Why nothing is known of a payment.
+const UNANSWERED: &str = "the bank has not answered yet";
+
+/// What is said of a payment that is on its way already.
+const BEGUN: &str = "it was begun before: it is finished, and not paid anew";
+
 /// How often it is tried to hand over what waits.
 const HAND_OVER_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -44,6 +54,8 @@ struct Target {
     /// What it is for: the payee's order, or one of ours.
     order: Order,
     amount: Amount,
+    /// Whether the order is the payee's.
+    requested: bool,
 }
 
 /// The bank, if it answers soon.
@@ -62,6 +74,16 @@ pub(crate) async fn bank(at: &Attendant) -> Option<BankClient> {
 pub(crate) async fn pay(at: &Attendant, pay: Pay) -> Result<PaidNow, Failure> {
     let wallet = at.wallet();
     let target = look_up(wallet, &pay).await?;
+    if let Some((out, errand)) = begun(at, &target, &pay).await? {
+        let shown = shown_again(wallet, &out).await?;
+        if pay.dry_run {
+            return Ok(shown);
+        }
+        let (payee, order, part) = (out.payee, out.order, out.part);
+        let brought = bring(at, out, &errand).await?;
+        let answered = wallet.handover(payee, order, part).await?.is_some();
+        return if answered { Ok(brought) } else { Err(unknown(UNANSWERED)) };
+    }
     let bank = bank(at).await;
     let choice = choose(&Circumstances {
         amount: target.amount,
@@ -99,7 +121,7 @@ pub(crate) async fn pay(at: &Attendant, pay: Pay) -> Result<PaidNow, Failure> {
         return Err(Failure::usage("the payee's key to seal a draft to is not known; nothing was paid")
             .next("have a request of theirs: farthing contacts add NAME farthing:request1…, or pay the request"));
     }
-    let errand = Errand { order: target.order.clone(), addresses: target.addresses.clone() };
+    let errand = Errand { order: target.order.clone(), addresses: target.addresses.clone(), by_hand: pay.by_hand };
     // A payee that is there is asked first: what it does not want is not paid.
     let reached = if pay.by_hand { None } else { Some(reach(at, &errand).await) };
     match &reached {
@@ -157,6 +179,61 @@ fn only(takes: &[Scheme], scheme: Scheme) -> Vec<Scheme> {
     takes.iter().copied().filter(|takes| *takes == scheme).collect()
 }
 
+/// The same payment where one is on its way: asked of the bank and not answered, or not handed over.
+/// A request is one payment by itself; else it is the same payee, amount and note. What was written to
+/// be brought by hand is on nobody's way.
+async fn begun(at: &Attendant, target: &Target, pay: &Pay) -> Result<Option<(Outgoing, Errand)>, Failure> {
+    if pay.by_hand {
+        return Ok(None);
+    }
+    let (wallet, mut open) = (at.wallet(), Vec::new());
+    for errand in Outbox::of(at.settings()).all().into_iter().filter(|errand| !errand.by_hand) {
+        let order = errand.order.id();
+        let same = if target.requested { order == target.order.id() } else { errand.order.payee == target.payee };
+        let Some(out) = wallet.payment(errand.order.payee, order, 0).await?.filter(|_| same) else { continue };
+        let wanted = target.requested || out.description == target.order.description;
+        if wanted && is_open(&out) && (out.amount, out.alias) == (target.amount, pay.alias) {
+            let addresses = if target.addresses.is_empty() { errand.addresses } else { target.addresses.clone() };
+            open.push((out, Errand { addresses, ..errand }));
+        }
+    }
+    open.sort_by_key(|(out, _)| out.at);
+    if let Some(order) = pay.order {
+        // It was planned to finish that one, and it may have been finished since.
+        return match open.into_iter().find(|(out, _)| out.order == order) {
+            Some(found) => Ok(Some(found)),
+            None => Err(Failure::new(Kind::Refused, "the payment that was begun before is finished by now")
+                .money(Money::MovedBefore)
+                .next("see it: farthing history; to pay once more, run the same command again")),
+        };
+    }
+    Ok(open.into_iter().next())
+}
+
+/// Whether a payment has not come to its payee yet.
+const fn is_open(out: &Outgoing) -> bool {
+    matches!(out.state, OutgoingState::Asked | OutgoingState::ToHandOver)
+}
+
+/// A payment of which nobody knows whether the bank made it.
+fn unknown(what: &str) -> Failure {
+    Failure::new(Kind::OutcomeUnknown, what)
+        .money(Money::Unknown)
+        .next("farthing pay --resume finishes this payment, and pays nothing twice")
+}
+
+/// Asks the bank for a payment, and waits only so long.
+async fn clear(wallet: &Wallet, bank: &BankClient, purchase: &Purchase) -> Result<Handover, Failure> {
+    match tokio::time::timeout(CLEARING_TIME, wallet.pay_clearing(bank, purchase)).await {
+        Ok(Ok(handover)) => Ok(handover),
+        Ok(Err(why)) => Err(match Failure::from(why) {
+            failure if failure.kind() == Kind::OutcomeUnknown => unknown(failure.what()),
+            failure => failure,
+        }),
+        Err(_) => Err(unknown(UNANSWERED)),
+    }
+}
+
 /// Makes the payment: the same one, if it was made before.
 async fn make(
     wallet: &Wallet,
@@ -166,7 +243,7 @@ async fn make(
 ) -> Result<Handover, Failure> {
     match (scheme, bank) {
         (Scheme::Draft, _) => Ok(wallet.pay_draft(purchase).await?),
-        (_, Some(bank)) => Ok(wallet.pay_clearing(bank, purchase).await?),
+        (_, Some(bank)) => clear(wallet, bank, purchase).await,
         (_, None) => Err(Failure::new(Kind::NotReachable, "the bank does not answer, and this scheme asks it")
             .money(Money::Unmoved)
             .next("--scheme draft needs no bank; or see that it runs: farthing doctor")),
@@ -317,15 +394,15 @@ async fn by_units(at: &Attendant, target: &Target, mut paid: PaidNow) -> Result<
 }
 
 /// Hands over what could not be handed over before.
-pub(crate) async fn resume(at: &Attendant) -> Result<Resumed, Failure> {
+pub(crate) async fn resume(at: &Attendant, address: Option<&str>) -> Result<Resumed, Failure> {
     let (wallet, outbox) = (at.wallet(), Outbox::of(at.settings()));
     let mut payments = Vec::new();
-    for errand in outbox.all() {
+    for mut errand in outbox.all() {
+        // Only the payee has its key: at an address of somebody else it is not found.
+        errand.addresses.splice(..0, address.map(str::to_owned));
         let (payee, order) = (errand.order.payee, errand.order.id());
         match wallet.payment(payee, order, 0).await? {
-            Some(out) if matches!(out.state, OutgoingState::Asked | OutgoingState::ToHandOver) => {
-                payments.push(bring(at, out, &errand).await?);
-            }
+            Some(out) if is_open(&out) => payments.push(bring(at, out, &errand).await?),
             // Its receipt came another way, or it was stopped.
             Some(_) => outbox.done(order),
             // Perhaps about to be paid.
@@ -346,7 +423,7 @@ pub(crate) async fn keep_handing_over(at: Arc<Attendant>) {
         if let Some(bank) = bank(&at).await {
             super::take::be_ready(at.wallet(), &bank).await;
         }
-        match resume(&at).await {
+        match resume(&at, None).await {
             Ok(resumed) if resumed.waiting > 0 => tracing::info!(waiting = resumed.waiting, "payments wait for payees"),
             Ok(_) => {}
             Err(why) => tracing::info!(%why, "payments wait; they are handed over later"),
@@ -354,20 +431,25 @@ pub(crate) async fn keep_handing_over(at: Arc<Attendant>) {
     }
 }
 
-async fn bring(at: &Attendant, out: Outgoing, errand: &Errand) -> Result<PaidNow, Failure> {
-    let paid = PaidNow {
+/// A payment made before, not handed over yet.
+async fn shown_again(wallet: &Wallet, out: &Outgoing) -> Result<PaidNow, Failure> {
+    Ok(PaidNow {
         payee: out.payee,
-        name: at.wallet().name_of(out.payee).await?,
+        name: wallet.name_of(out.payee).await?,
         amount: out.amount,
         note: out.description.clone(),
         order: Some(out.order),
         scheme: out.scheme,
-        because: "it was paid so before".to_owned(),
-        state: PayState::Waiting,
+        because: BEGUN.to_owned(),
+        state: PayState::Planned,
         why: None,
         text: None,
         receipt: None,
-    };
+    })
+}
+
+async fn bring(at: &Attendant, out: Outgoing, errand: &Errand) -> Result<PaidNow, Failure> {
+    let paid = PaidNow { state: PayState::Waiting, ..shown_again(at.wallet(), &out).await? };
     if out.state == OutgoingState::Asked
         && let Some(bank) = bank(at).await
     {
@@ -381,12 +463,15 @@ async fn bring(at: &Attendant, out: Outgoing, errand: &Errand) -> Result<PaidNow
             alias: out.alias,
             life: None,
         };
-        at.wallet().pay_clearing(&bank, &purchase).await?;
+        clear(at.wallet(), &bank, &purchase).await?;
     }
-    match at.wallet().handover(out.payee, out.order, out.part).await? {
-        Some(payment) => hand_over(at, errand, reach(at, errand).await, payment, paid).await,
-        None => Ok(PaidNow { why: Some("the bank has not answered yet".to_owned()), ..paid }),
-    }
+    let brought = match at.wallet().handover(out.payee, out.order, out.part).await? {
+        Some(payment) => hand_over(at, errand, reach(at, errand).await, payment, paid).await?,
+        None => PaidNow { why: Some(UNANSWERED.to_owned()), ..paid },
+    };
+    // What is brought by hand need not be handed over by anybody else.
+    let by_hand = errand.by_hand && brought.state == PayState::Waiting;
+    Ok(if by_hand { PaidNow { state: PayState::Written, ..brought } } else { brought })
 }
 
 /// Looks up names, and reads requests.
@@ -424,6 +509,7 @@ async fn look_up(wallet: &Wallet, pay: &Pay) -> Result<Target, Failure> {
                 .collect(),
             order: request.order,
             amount,
+            requested: true,
         }
     } else {
         let contact = match pay.payee.parse::<PeerId>() {
@@ -445,6 +531,7 @@ async fn look_up(wallet: &Wallet, pay: &Pay) -> Result<Target, Failure> {
             addresses: contact.address.into_iter().collect(),
             takes: everything,
             amount,
+            requested: false,
         }
     };
     if let Some(at) = &pay.at {

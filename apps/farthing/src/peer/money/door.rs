@@ -98,9 +98,10 @@ pub(crate) async fn receive(app: &App, stop: StopArgs) -> Result<(), Failure> {
     let door = Door::open(app).await?;
     let attendant = Arc::clone(&door.shop.attendant);
     let wallet = attendant.wallet().clone();
-    let here = serde_json::json!({ "peer": wallet.me(), "addresses": attendant.addresses().await });
+    let addresses = attendant.addresses().await;
+    let here = serde_json::json!({ "peer": wallet.me(), "addresses": addresses });
     let ended = async {
-        app.out.announce(&here, || format!("{} takes payments. Stop with Ctrl-C.", wallet.me()))?;
+        app.out.announce(&here, || words::open(wallet.me(), &addresses))?;
         tokio::select! {
             () = asked_to_stop(stop) => Ok(()),
             ended = tell_what_comes(app, &wallet) => ended,
@@ -131,7 +132,7 @@ async fn tell_what_comes(app: &App, wallet: &Wallet) -> Result<(), Failure> {
 async fn came(wallet: &Wallet, what: What) -> Result<Option<Received>, Failure> {
     let What::Received { scheme, payer, order, description, amount, .. } = what else { return Ok(None) };
     let name = wallet.name_of(payer).await?;
-    Ok(Some(Received { payer, name, amount, note: description, order, scheme, receipt: None }))
+    Ok(Some(Received { payer, name, amount, note: description, order, scheme, receipt: None, again: false }))
 }
 
 /// A shop without wares.

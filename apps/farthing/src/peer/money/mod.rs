@@ -35,6 +35,9 @@ pub(crate) struct Pay {
     pub(crate) by_hand: bool,
     /// Only see what it would be.
     pub(crate) dry_run: bool,
+    /// The payment on its way that this is, as [`PaidNow::order`] of the plan said.
+    #[serde(default)]
+    pub(crate) order: Option<OrderId>,
 }
 
 /// How far a payment has come.
@@ -62,7 +65,7 @@ pub(crate) struct PaidNow {
     pub(crate) amount: Amount,
     /// What for.
     pub(crate) note: String,
-    /// The order it pays; none while it is only planned.
+    /// The order it pays; none while a new payment is only planned.
     pub(crate) order: Option<OrderId>,
     /// By which scheme.
     pub(crate) scheme: Scheme,
@@ -130,6 +133,9 @@ pub(crate) struct Received {
     pub(crate) scheme: Scheme,
     /// The receipt as text, where the payment came as text.
     pub(crate) receipt: Option<String>,
+    /// It was taken before, and pays nothing more.
+    #[serde(default)]
+    pub(crate) again: bool,
 }
 
 /// A contact to keep.

@@ -26,6 +26,9 @@ pub(super) struct Errand {
     /// Where the payee may be.
     #[n(1)]
     pub(super) addresses: Vec<String>,
+    /// It was written as text, for its payer to bring: nobody waits for it to be handed over.
+    #[n(2)]
+    pub(super) by_hand: bool,
 }
 
 /// The folder of these files.
@@ -101,7 +104,7 @@ mod tests {
             expires: Time::from_millis(2),
             nonce: [3; 16],
         };
-        Errand { order, addresses: vec!["/ip4/127.0.0.1/tcp/1".to_owned()] }
+        Errand { order, addresses: vec!["/ip4/127.0.0.1/tcp/1".to_owned()], by_hand: false }
     }
 
     #[test]

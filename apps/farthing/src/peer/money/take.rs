@@ -52,6 +52,7 @@ pub(crate) async fn paid(wallet: &Wallet, requested: Requested) -> Result<Option
         order: requested.body.order.id(),
         scheme: paid.scheme,
         receipt: None,
+        again: false,
     }))
 }
 
@@ -65,11 +66,17 @@ pub(crate) async fn take(wallet: &Wallet, text: &str) -> Result<Received, Failur
     }
     check_owed(&order, wallet.now())?;
     Till::terms(wallet, &order).await?;
+    let before: Vec<_> = wallet.drafts_held().await?.into_iter().map(|held| held.instrument).collect();
     let receipt = Till::take(wallet, &order, payment).await?;
-    received(wallet, &order, &receipt).await
+    received(wallet, &order, &receipt, &before).await
 }
 
-async fn received(wallet: &Wallet, order: &Order, receipt: &Signed<Receipt>) -> Result<Received, Failure> {
+async fn received(
+    wallet: &Wallet,
+    order: &Order,
+    receipt: &Signed<Receipt>,
+    before: &[[u8; 32]],
+) -> Result<Received, Failure> {
     let said = receipt.peek().map_err(Refusal::from)?;
     Ok(Received {
         payer: said.payer,
@@ -79,6 +86,7 @@ async fn received(wallet: &Wallet, order: &Order, receipt: &Signed<Receipt>) -> 
         order: order.id(),
         scheme: Scheme::Draft,
         receipt: text::write(receipt),
+        again: before.contains(&said.payment.instrument),
     })
 }
 

@@ -53,6 +53,7 @@ pub(crate) fn resumed(at: &Resumed) -> String {
     let rows = at.payments.iter().map(|one| {
         let state = match one.state {
             PayState::Received => "handed over".to_owned(),
+            PayState::Written => "brought by hand; then: farthing pay --receipt FILE".to_owned(),
             _ => one.why.clone().unwrap_or_default(),
         };
         [who(one.name.as_deref(), one.payee), one.amount.to_string(), one.scheme.to_string(), state]
@@ -70,11 +71,19 @@ pub(crate) fn asked(at: &Asked) -> String {
     text
 }
 
+/// A door that is open for payers.
+pub(crate) fn open(me: PeerId, addresses: &[String]) -> String {
+    let at: String = addresses.iter().map(|address| format!("\n  at {address}")).collect();
+    format!("{me} takes payments. Stop with Ctrl-C.{at}")
+}
+
 /// A payment that came.
 pub(crate) fn received(at: &Received, file: Option<&Path>) -> String {
     let from = who(at.name.as_deref(), at.payer);
     let mut text = format!("{} from {from}{}, by {}.", at.amount, what_for(&at.note), at.scheme);
-    if at.scheme == farthing_peer::wallet::Scheme::Draft {
+    if at.again {
+        text.push_str(" It came before, and is paid once: farthing drafts");
+    } else if at.scheme == farthing_peer::wallet::Scheme::Draft {
         text.push_str(" It is the payer's promise until it is deposited: farthing drafts deposit");
     }
     match (&at.receipt, file) {

@@ -20,6 +20,10 @@ use crate::wallet::single::{self, Handover, OutgoingState, PaymentRow, Purchase,
 /// Under which key the last payment asked for is named.
 const ASKED: &[u8] = b"asked";
 
+/// How often a payment is asked for that the bank turns out never to have heard of: once under a key
+/// that was replaced meanwhile, once under the present one.
+const ASKS_MAX: usize = 2;
+
 /// What was written down before a frame leaves.
 struct Asked {
     frame: Vec<u8>,
@@ -61,25 +65,45 @@ impl Wallet {
             // It was asked for before, and now it is known that it was not paid: the owner decides anew.
             self.approve_single(it).await?;
         }
-        self.make_ready(desk).await?;
-        let asked = self.write_request(it).await??;
-        match self.send_frame(desk, asked.frame.clone(), Some(asked)).await {
-            // Perhaps the answer went missing, perhaps the bank cannot open it any more: asked once more it
-            // is known, or stays for later.
-            Err(WalletError::Bank(DeskError::Unknown(_) | DeskError::TurnedAway(_))) => {
-                self.settle_clearing(desk).await?;
+        for _ in 0..ASKS_MAX {
+            self.make_ready(desk).await?;
+            let asked = self.write_request(it).await??;
+            match self.send_frame(desk, asked.frame.clone(), Some(asked)).await {
+                // Perhaps the answer went missing, perhaps the bank cannot open it any more: asked once more
+                // it is known, or stays for later.
+                Err(WalletError::Bank(DeskError::Unknown(_) | DeskError::TurnedAway(_))) => {
+                    self.settle_clearing(desk).await?;
+                }
+                Err(why) => return Err(self.in_doubt(why).await),
+                Ok(()) => {}
             }
-            sent => sent?,
+            if let Some(row) = self.payment_row(key.clone()).await? {
+                return self.handover_of(&row).await?.ok_or(WalletError::FalseAnswer("there is no ticket in it"));
+            }
+            // It was not paid, say the books; by now the key is the present one.
         }
-        let row = self.payment_row(key).await?;
-        let gone = WalletError::Order("not paid: the bank has never heard of it; ask for it again");
-        self.handover_of(&row.ok_or(gone)?).await?.ok_or(WalletError::FalseAnswer("there is no ticket in it"))
+        Err(WalletError::Order("not paid: the bank has never heard of it; ask for it again"))
     }
 
     /// Sends a request that is still unanswered, if there is one, and finds out what became of it.
     ///
     /// The caller holds the counter.
     pub(crate) async fn settle_clearing(&self, desk: &dyn Desk) -> Result<(), WalletError> {
+        match self.send_pending(desk).await {
+            Err(why) => Err(self.in_doubt(why).await),
+            settled => settled,
+        }
+    }
+
+    /// What is said of a failure: as long as a request is unanswered, nobody says that no money moved.
+    async fn in_doubt(&self, why: WalletError) -> WalletError {
+        match self.clearing_state().await {
+            Ok(state) if state.as_ref().is_none_or(|state| state.pending().is_none()) => why,
+            _ => unknown(why),
+        }
+    }
+
+    async fn send_pending(&self, desk: &dyn Desk) -> Result<(), WalletError> {
         let Some(state) = self.clearing_state().await? else { return Ok(()) };
         let Some(pending) = state.pending() else { return Ok(()) };
         match self.send_frame(desk, pending.frame.clone(), None).await {
@@ -155,7 +179,10 @@ impl Wallet {
         let taken = move |cx: &mut Context<'_>| {
             let Kept(mut state) = keep.read(cx)?.ok_or_else(not_joined)?;
             let auth = state.pending().map(|pending| pending.auth.0);
-            let answered = state.on_answer(&answer)?;
+            let answered = match state.on_answer(&answer) {
+                Ok(answered) => answered,
+                Err(why) => return Ok(Err(why)),
+            };
             match &answered {
                 Answered::Paid(paid, entry) => {
                     keep::append(cx, entry);
@@ -165,15 +192,19 @@ impl Wallet {
                 Answered::Stuck(_) => {}
             }
             keep.write(cx, &Kept(state));
-            Ok(answered)
+            Ok(Ok(answered))
         };
         match self.inner.handle.transact(taken).await? {
-            Answered::Paid(..) => Ok(()),
-            Answered::Refused(why) => {
+            Ok(Answered::Paid(..)) => Ok(()),
+            // The bank's answer, and another than can be: for its operator.
+            Err(why) if why.remedy == Remedy::Appeal => Err(why.into()),
+            // Nobody's word: what came of the request is as unknown as before.
+            Err(why) => Err(DeskError::Unknown(why.detail.into_owned()).into()),
+            Ok(Answered::Refused(why)) => {
                 self.heed(&why).await;
                 Err(why.into())
             }
-            Answered::Stuck(why) => {
+            Ok(Answered::Stuck(why)) => {
                 self.heed(&why).await;
                 self.find_out(desk, why).await
             }
@@ -241,4 +272,15 @@ pub(super) fn not_joined() -> Refusal {
 /// It is not known what became of the request.
 fn unsettled(why: Refusal) -> WalletError {
     why.money(Money::Unknown).remedy(Remedy::Reconcile).into()
+}
+
+/// The same failure, of a request that may have been carried out.
+fn unknown(why: WalletError) -> WalletError {
+    match why {
+        WalletError::Refused(why) => why.money(Money::Unknown).into(),
+        WalletError::Bank(DeskError::Refused(why)) => DeskError::Refused(why.money(Money::Unknown)).into(),
+        WalletError::Bank(DeskError::TurnedAway(why)) => DeskError::TurnedAway(why.money(Money::Unknown)).into(),
+        WalletError::Bank(DeskError::NotSent(why)) => DeskError::Unknown(why).into(),
+        why => why,
+    }
 }
