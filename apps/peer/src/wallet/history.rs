@@ -9,13 +9,14 @@ use farthing_core::wire;
 use farthing_role::Scan;
 use farthing_store::Reader;
 
-use farthing_bank::messages::{Statement, StatementOf, kind};
+use farthing_bank::messages::{Balances, Statement, StatementOf, kind};
 
 use super::Wallet;
 use super::chains::PURSES_MAX;
 use super::desk::Desk;
 use super::earning::earned_with_tip;
 use super::error::WalletError;
+use super::means::{self, Said};
 use super::policy::Budget;
 use super::records::{self, DUE, HISTORY, Happened, PAYING, Paying, What};
 use super::redeem::due_digest;
@@ -216,8 +217,12 @@ impl Wallet {
     /// [`WalletError`].
     pub async fn statement(&self, desk: &dyn Desk, after: Option<u64>, limit: u16) -> Result<Statement, WalletError> {
         let message = wire::encode(&StatementOf { after, limit });
+        let before = self.before_asking().await?;
         let reply = self.look_up(desk, kind::STATEMENT, message).await?;
         let statement: Statement = wire::decode(&reply).map_err(|_| WalletError::FalseAnswer("it is no statement"))?;
+        let Balances { balance, held, .. } = statement.balances;
+        let said = Said { has: balance.checked_sub(held)?, suspended: statement.suspended };
+        self.inner.handle.transact(move |cx| means::learn(cx, before, said)).await?;
         self.raise_floor(statement.time).await?;
         Ok(statement)
     }

@@ -2,7 +2,7 @@
 //! and sent again, byte for byte, until the bank has answered.
 
 use farthing_core::id::{RequestId, timed};
-use farthing_core::refusal::Refusal;
+use farthing_core::refusal::{Money, Refusal};
 use farthing_core::sign::{Signed, Statement, Verified};
 use farthing_core::wire;
 use farthing_role::{Context, Scan};
@@ -12,7 +12,7 @@ use super::desk::{Desk, DeskError};
 use super::error::WalletError;
 use super::home::random;
 use super::records::{self, About, Pending, REQUESTS, What};
-use super::{Wallet, start};
+use super::{Wallet, means, start};
 
 /// How many unanswered requests there may be.
 pub(crate) const REQUESTS_MAX: usize = 256;
@@ -51,9 +51,13 @@ impl Wallet {
         let id = self.new_id()?;
         let pending = Pending { kind, message, about };
         let row = pending.clone();
+        let leaves = means::outflow(pending.kind, &pending.message, self.inner.settings.currency());
         self.inner
             .handle
             .transact(move |cx| {
+                if !leaves.is_zero() {
+                    means::take_out(cx, leaves)?;
+                }
                 records::put(cx.tx, REQUESTS, &id.0, &row);
                 Ok(())
             })
@@ -62,7 +66,7 @@ impl Wallet {
         if let Err(WalletError::Bank(DeskError::NotSent(_))) = &sent {
             let forgotten = move |cx: &mut Context<'_>| {
                 cx.tx.delete(REQUESTS, &id.0);
-                Ok(())
+                means::put_back(cx, leaves)
             };
             self.inner.handle.transact(forgotten).await?;
         }
@@ -80,7 +84,7 @@ impl Wallet {
                 let asked = pending.about == About::Account;
                 let refused = why.last_word().or_else(|| why.refused_unmoved().filter(|_| asked));
                 if let Some(refusal) = refused {
-                    self.drop_request(id, pending.kind, refusal.clone()).await?;
+                    self.drop_request(id, &pending, refusal.clone()).await?;
                 }
                 Err(why.into())
             }
@@ -123,10 +127,15 @@ impl Wallet {
     }
 
     /// Ends a request that the bank has refused.
-    async fn drop_request(&self, id: RequestId, kind: u16, why: Refusal) -> Result<(), WalletError> {
-        let what = What::Refused { kind, why };
+    async fn drop_request(&self, id: RequestId, asked: &Pending, why: Refusal) -> Result<(), WalletError> {
+        let unmoved = why.money == Money::Unmoved;
+        let stayed = means::outflow(asked.kind, &asked.message, self.inner.settings.currency());
+        let what = What::Refused { kind: asked.kind, why };
         let done = move |cx: &mut Context<'_>| {
             cx.tx.delete(REQUESTS, &id.0);
+            if unmoved {
+                means::put_back(cx, stayed)?;
+            }
             start::note(cx, what);
             Ok(())
         };

@@ -42,6 +42,7 @@ mod error;
 mod history;
 mod home;
 mod journal;
+mod means;
 mod orders;
 mod policy;
 mod presence;
@@ -79,6 +80,7 @@ pub use desk::{Desk, DeskError};
 pub use earning::{Earning, LIVE_MAX};
 pub use error::WalletError;
 pub use history::{Earnings, Exposure, HISTORY_PAGE, Risk};
+pub use means::Means;
 pub use orders::{ADDRESSES_MAX, ORDERS_MAX, Paid, PaymentRequest, RequestState, Requested};
 pub use policy::{Approval, Approver, Budget, Cap, NobodyApproves, Policy, PolicyRefusal};
 pub use presence::BankFacts;
@@ -125,6 +127,8 @@ pub(crate) struct Inner {
     coupons: coupon::Coupons,
     /// Held by whoever talks with the bank about clearing and drafts. Taken after `errand`, never before.
     counter: tokio::sync::Mutex<()>,
+    /// When the bank last said that this copy is the present one, or last kept silent about it.
+    presence: Mutex<Option<presence::Asked>>,
 }
 
 /// Which chains are in use, and some that are not.
@@ -234,6 +238,10 @@ impl Inner {
     fn meta(&self) -> MutexGuard<'_, Meta> {
         // A panic leaves none of these half changed.
         self.meta.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn asked_presence(&self) -> MutexGuard<'_, Option<presence::Asked>> {
+        self.presence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pool(&self) -> MutexGuard<'_, Pool> {

@@ -4,12 +4,13 @@
 //! moves money is refused to all but the copy that took over last. A copy that hears so stops paying
 //! by every scheme until it has [reconciled](Wallet::reconcile).
 
-use farthing_bank::messages::{Presence, TakeOver, kind};
+use farthing_bank::messages::{Deposit, Presence, TakeOver, kind};
 use farthing_core::cert::Limits;
 use farthing_core::hash::{Purpose, hash};
 use farthing_core::id::{PeerId, RequestId, timed};
 use farthing_core::refusal::{Code, Refusal, Remedy};
 use farthing_core::sign::SecretKey;
+use farthing_core::time::{Span, Time};
 use farthing_core::wire;
 use minicbor::{Decode, Encode};
 
@@ -17,6 +18,22 @@ use super::Wallet;
 use super::desk::{Desk, DeskError};
 use super::error::WalletError;
 use super::home::random;
+
+/// For so long a copy that was the present one pays without asking again.
+const PRESENT_FOR: Span = Span::from_secs(180);
+
+/// For so long a bank that kept silent is not asked again.
+const SILENT_FOR: Span = Span::from_secs(30);
+
+/// For so long a payment waits to hear whether this copy is the present one.
+const PRESENCE_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// When the bank was asked whether this copy is the present one, and for how long that does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    at: Time,
+    enough_for: Span,
+}
 
 /// What a bank says of itself that a wallet remembers, to take and write drafts without it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode)]
@@ -39,6 +56,36 @@ impl Wallet {
     /// Refuses to pay before the bank has confirmed this copy.
     pub(crate) fn may_pay(&self) -> Result<(), WalletError> {
         if self.is_restored() { Err(WalletError::Restored) } else { Ok(()) }
+    }
+
+    /// Refuses to pay where another copy is the one that spends, asking the bank about it if it can be
+    /// reached and did not say so just now.
+    pub(crate) async fn make_sure_present(&self) -> Result<(), WalletError> {
+        self.may_pay()?;
+        let (now, asked) = (self.now(), *self.inner.asked_presence());
+        if asked.is_some_and(|asked| asked.at <= now && now.since(asked.at) < asked.enough_for) {
+            return Ok(());
+        }
+        let enough_for = match tokio::time::timeout(PRESENCE_WAIT, self.ask_presence()).await {
+            Ok(Ok(())) => Some(PRESENT_FOR),
+            // Nobody there, and quick to find out.
+            Ok(Err(WalletError::Bank(DeskError::NotSent(_)))) => None,
+            Ok(Err(WalletError::Bank(_))) | Err(_) => Some(SILENT_FOR),
+            Ok(Err(why)) => return Err(why),
+        };
+        *self.inner.asked_presence() = enough_for.map(|enough_for| Asked { at: now, enough_for });
+        self.may_pay()
+    }
+
+    /// Asks to have nothing moved into the deposit. Like every movement that is for the present copy
+    /// only; and as it is over nothing, it is refused to that one as well.
+    async fn ask_presence(&self) -> Result<(), WalletError> {
+        let desk = self.desk().await?;
+        let nothing = Deposit { amount: self.inner.settings.currency().zero(), withdraw: false };
+        match self.look_up(&*desk, kind::DEPOSIT, wire::encode(&nothing)).await {
+            Ok(_) | Err(WalletError::Bank(DeskError::Refused(_))) => Ok(()),
+            Err(why) => Err(why),
+        }
     }
 
     /// Asks the bank, as this copy. If the bank says that another copy is the one that spends, this
@@ -99,6 +146,7 @@ impl Wallet {
         let Presence { epoch, since } =
             wire::decode(&reply).map_err(|_| WalletError::FalseAnswer("it names no copy"))?;
         self.raise_floor(since).await?;
+        *self.inner.asked_presence() = Some(Asked { at: self.now(), enough_for: PRESENT_FOR });
         self.change_meta(move |meta| meta.presence = Some(epoch)).await
     }
 

@@ -62,11 +62,14 @@ pub(crate) const CLEARING: Table = Table("wallet_clearing");
 /// The log of online clearing, by direction and place.
 pub(crate) const CLEARING_LOG: Table = Table("wallet_clearing_log");
 
+/// What the account is known to have, and what drafts promise of it.
+pub(crate) const MEANS: Table = Table("wallet_means");
+
 /// What drafts keep.
 const DRAFTS: [Table; 12] = farthing_draft::wallet::TABLES;
 
 /// The tables of a wallet, in the order of a backup: new ones come last.
-pub(crate) const TABLES: [Table; 36] = [
+pub(crate) const TABLES: [Table; 37] = [
     META,
     PURSES,
     AHEAD,
@@ -103,6 +106,7 @@ pub(crate) const TABLES: [Table; 36] = [
     DRAFTS[9],
     DRAFTS[10],
     DRAFTS[11],
+    MEANS,
 ];
 
 /// The one key in [`META`].

@@ -67,9 +67,7 @@ impl Wallet {
     /// [`WalletError`]: nothing was paid and nothing is reserved.
     pub async fn begin(&self, want: Want) -> Result<(Visit, Spending), WalletError> {
         let now = self.checked_now()?;
-        if self.is_restored() {
-            return Err(WalletError::Restored);
-        }
+        self.make_sure_present().await?;
         check_order(&want, now)?;
         let price = want.order.price;
         let whole = price.checked_mul(want.pieces)?;
@@ -209,7 +207,10 @@ impl Wallet {
         let need = pieces.saturating_mul(units(price, unit).unwrap_or(1).into());
         let value = self.inner.settings.chains.value_micros;
         let mut opened = self.open_chain(&*desk, units_for(need, unit, value)?, unit).await;
-        if matches!(&opened, Err(WalletError::Bank(DeskError::Refused(why))) if why.code == Code::Funds) {
+        if matches!(
+            &opened,
+            Err(WalletError::Bank(DeskError::Refused(why)) | WalletError::Refused(why)) if why.code == Code::Funds
+        ) {
             // Not enough for a chain to keep: one for this purchase only.
             opened = self.open_chain(&*desk, units_for(need, unit, 0)?, unit).await;
         }

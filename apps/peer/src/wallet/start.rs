@@ -146,6 +146,7 @@ impl Wallet {
             errand: tokio::sync::Mutex::default(),
             coupons: super::coupon::Coupons::default(),
             counter: tokio::sync::Mutex::default(),
+            presence: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

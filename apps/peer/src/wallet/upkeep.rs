@@ -318,8 +318,8 @@ impl Wallet {
         // Asking for what the account cannot pay would be refused, and noted, at every upkeep.
         let value = unit.checked_mul(units.into())?;
         let affordable = match self.statement(desk, None, 1).await {
-            Ok(known) => {
-                let free = known.balances.balance.checked_sub(known.balances.held)?;
+            Ok(_) => {
+                let free = self.means().await?.free.unwrap_or(value);
                 usize::try_from(free.as_micros() / value.as_micros().max(1)).unwrap_or(usize::MAX)
             }
             Err(_) => usize::MAX,

@@ -123,9 +123,7 @@ impl Wallet {
         units: u32,
     ) -> Result<Option<CouponSession>, WalletError> {
         let now = self.checked_now()?;
-        if self.is_restored() {
-            return Err(WalletError::Restored);
-        }
+        self.make_sure_present().await?;
         for session in self.coupon_take_all().await? {
             let open = session.open();
             let fits = open.site == site && open.seller == seller && open.realm == realm && open.unit == unit;
@@ -202,6 +200,13 @@ impl Wallet {
         open.sort_by_key(|open| open.not_after);
         Ok(open.into_iter().map(|open| CouponSession::new(self.clone(), open)).collect())
     }
+}
+
+/// What the bank may have set aside for sessions that were signed for and not confirmed.
+pub(crate) async fn openings_at_most(wallet: &Wallet) -> Result<Amount, WalletError> {
+    let openings = wallet.inner.handle.read(rows::openings).await??;
+    let zero = wallet.inner.settings.currency().zero();
+    Ok(openings.iter().filter_map(|row| row.at_most).try_fold(zero, Amount::checked_add)?)
 }
 
 /// The seed of a session's chain.

@@ -21,7 +21,7 @@ use crate::wallet::error::WalletError;
 use crate::wallet::home::random;
 use crate::wallet::policy::{self, Approval, PolicyRefusal};
 use crate::wallet::records::{self, Origin, What};
-use crate::wallet::{Wallet, start};
+use crate::wallet::{Wallet, means, start};
 
 /// How long a session runs unless the wish says otherwise.
 const LIFE: Span = Span::from_hours(24);
@@ -53,6 +53,7 @@ pub struct Asking {
     wish: Wish,
     slips: SealPublic,
     not_after: Time,
+    at_most: Amount,
 }
 
 /// A session that was signed for. The bank sets money aside once the seller has asked it to, and
@@ -72,9 +73,7 @@ impl Wallet {
     /// [`WalletError`]; nothing was signed.
     pub async fn coupon_ask(&self, wish: Wish) -> Result<(Asking, Initiate), WalletError> {
         let now = self.checked_now()?;
-        if self.is_restored() {
-            return Err(WalletError::Restored);
-        }
+        self.make_sure_present().await?;
         checked_site(&wish.site)?;
         let (seller, unit) = (wish.order.payee, wish.order.price);
         if wish.order.expires <= now {
@@ -102,7 +101,8 @@ impl Wallet {
         let pseudonym = pseudonym(self, &origin);
         let buyer = buyer(self, &pseudonym, slips);
         let (asked, initiate) = buyer.initiate(&wish.order, units, not_after, words(self, &origin), &mut rng)?;
-        Ok((Asking { wallet: self.clone(), asked, origin, wish, slips, not_after }, initiate))
+        let at_most = unit.checked_mul(units.into())?;
+        Ok((Asking { wallet: self.clone(), asked, origin, wish, slips, not_after, at_most }, initiate))
     }
 
     /// Sessions at a site that were signed for and never confirmed: give each [`Payment`] to the
@@ -166,7 +166,7 @@ impl Asking {
     /// # Errors
     /// [`WalletError`]; nothing was signed.
     pub async fn on_invoice(self, invoice: Signed<Clear>) -> Result<Opening, WalletError> {
-        let Self { wallet, asked, origin, wish, slips, not_after } = self;
+        let Self { wallet, asked, origin, wish, slips, not_after, at_most } = self;
         let now = wallet.checked_now()?;
         let mut rng = ChaCha20Rng::from_seed(random()?);
         let pseudonym = pseudonym(&wallet, &origin);
@@ -175,7 +175,15 @@ impl Asking {
         let (pending, purchase) = buyer.on_invoice_as(now, asked, invoice, epoch, &mut rng)?;
         let Wish { site, order, .. } = wish;
         let seller = order.payee;
-        let row = OpeningRow { origin, site, description: order.description, seller, pending, not_after };
+        let row = OpeningRow {
+            origin,
+            site,
+            description: order.description,
+            seller,
+            pending,
+            not_after,
+            at_most: Some(at_most),
+        };
         let written = row.clone();
         let fits = move |cx: &mut Context<'_>| {
             let known: Option<farthing_core::id::PeerId> = records::get(&*cx.tx, SITES, written.site.as_bytes())?;
@@ -189,6 +197,7 @@ impl Asking {
             if count(OPENINGS)? + count(SESSIONS)? >= SESSIONS_MAX {
                 return Ok(false);
             }
+            means::take_out(cx, at_most)?;
             records::put(cx.tx, SITES, written.site.as_bytes(), &seller);
             records::put(cx.tx, OPENINGS, &written.origin.index.to_be_bytes(), &written);
             Ok(true)

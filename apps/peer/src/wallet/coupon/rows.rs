@@ -1,5 +1,6 @@
 //! What a wallet writes down about coupons.
 
+use farthing_core::amount::Amount;
 use farthing_core::id::PeerId;
 use farthing_core::time::Time;
 use farthing_coupon::buyer::Pending;
@@ -96,6 +97,9 @@ pub(crate) struct OpeningRow {
     /// When the session ends, and what the bank has set aside comes back.
     #[n(5)]
     pub(crate) not_after: Time,
+    /// What the bank may have set aside; openings of an earlier version do not know it.
+    #[n(6)]
+    pub(crate) at_most: Option<Amount>,
 }
 
 /// Every open session.

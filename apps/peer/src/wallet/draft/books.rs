@@ -15,6 +15,7 @@ use minicbor::{Decode, Encode};
 use crate::wallet::Wallet;
 use crate::wallet::desk::{Desk, DeskError};
 use crate::wallet::error::WalletError;
+use crate::wallet::means::{self, Said};
 use crate::wallet::records::{self, ALIASES};
 
 /// At most so many pages in one round: a log of a million entries.
@@ -74,18 +75,30 @@ impl Wallet {
         let wanted = self.limit_wanted()?;
         for _ in 0..CLOSINGS_MAX {
             self.tell_log(desk, alias, &drawer).await?;
-            let closing = self.step(alias, move |payer, cx| payer.close(cx, Some(wanted))).await;
+            let closing = self.step(alias, move |payer, cx| {
+                means::closing(cx, alias)?;
+                payer.close(cx, Some(wanted))
+            });
+            let closing = closing.await;
             let closing: Signed<Closing> = match closing {
                 // Something was written since the last page.
                 Err(WalletError::Refused(why)) if why.code == Code::Reconcile => continue,
                 closing => closing?,
             };
+            let before = self.before_asking().await?;
             let Closed { said, certificate } = self.said(desk, &drawer, kind::CLOSE, &closing).await?;
-            let problems = match said.peek().map_err(Refusal::from)?.result {
+            let told = said.peek().map_err(Refusal::from)?;
+            let has = told.balance.checked_sub(told.owed).unwrap_or(told.balance.currency().zero());
+            let (outstanding, standing) = (told.outstanding, Said { has, suspended: false });
+            let problems = match told.result {
                 Agreement::Problems(problems) => problems.into_vec(),
                 Agreement::Agreed(_) => Vec::new(),
             };
-            match self.step(alias, move |payer, cx| payer.on_reconciled(cx, said, certificate)).await {
+            let agreed = self.step(alias, move |payer, cx| {
+                payer.on_reconciled(cx, said, certificate)?;
+                means::closed(cx, alias, outstanding, before, standing)
+            });
+            match agreed.await {
                 Err(WalletError::Refused(why)) if why.code == Code::Reconcile && !problems.is_empty() => {
                     return Ok(DraftBook { problems, ..self.draft_book(alias).await? });
                 }
@@ -125,7 +138,8 @@ impl Wallet {
             let window = certificate.and_then(|certificate| certificate.peek().ok()).map(|body| body.window);
             book.until = window.filter(|window| window.contains(now)).map(|window| window.to);
             if book.until.is_some() && !self.is_restored() {
-                book.left = log.budget.unwrap_or(zero);
+                let (budget, free) = (log.budget.unwrap_or(zero), self.means().await?.free);
+                book.left = free.filter(|free| free.as_micros() < budget.as_micros()).unwrap_or(budget);
             }
         }
         Ok(book)

@@ -89,6 +89,16 @@ impl Wallet {
         if let Some(items) = Bounded::new(items).filter(|items| !items.as_slice().is_empty()) {
             self.deposit_these(desk, Deposit { items }, &mut done).await?;
         }
+        // Asked about twice, a draft is still one: what counts is how it stands now.
+        let zero = done.paid.currency().zero();
+        (done.owed, done.stopped) = (zero, 0);
+        for one in self.drafts_held().await? {
+            match one.state {
+                HeldState::Deposited { owed, .. } => done.owed = done.owed.checked_add(owed)?,
+                HeldState::Stopped { .. } => done.stopped = done.stopped.saturating_add(1),
+                _ => {}
+            }
+        }
         Ok(done)
     }
 

@@ -32,6 +32,7 @@ impl Wallet {
             return self.handover_of(&row).await?.ok_or(over);
         }
         self.approve_single(it).await?;
+        self.make_sure_present().await?;
         let drawn = match self.draw(it).await {
             Err(WalletError::Refused(why))
                 if matches!(why.remedy, Remedy::Renew | Remedy::Reconcile | Remedy::Fund) =>

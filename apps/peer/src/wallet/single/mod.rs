@@ -22,7 +22,7 @@ use super::error::WalletError;
 use super::orders::PaymentRequest;
 use super::policy::{self, Approval, PolicyRefusal};
 use super::records::What;
-use super::{Wallet, start};
+use super::{Wallet, means, start};
 
 pub(crate) use rows::{PaymentRow, TakenRow, payment_key};
 
@@ -203,13 +203,21 @@ impl Wallet {
     }
 }
 
-/// Counts a payment and writes it down with its line of history, unless the policy says no.
+/// Counts a payment, unless the policy says no or the account has not so much free.
 pub(crate) fn count(
     cx: &mut Context<'_>,
     policy: &policy::Policy,
     row: &PaymentRow,
 ) -> Result<Result<(), PolicyRefusal>, farthing_role::Halt> {
-    Ok(policy.charge(cx.tx, &row.payee, row.hour, row.amount)?)
+    if let Err(no) = policy.charge(cx.tx, &row.payee, row.hour, row.amount)? {
+        return Ok(Err(no));
+    }
+    means::may_leave(cx)?;
+    match row.scheme {
+        Scheme::Draft => means::promise(cx, row.alias, row.amount)?,
+        _ => means::take_out(cx, row.amount)?,
+    }
+    Ok(Ok(()))
 }
 
 /// Notes a payment made; gives the line's key.

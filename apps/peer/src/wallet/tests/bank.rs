@@ -201,6 +201,26 @@ impl Bank {
         found.map_or(0, |account| u64::try_from(account.balance()).unwrap())
     }
 
+    /// Everything leaves an account, by a way that its wallet does not know.
+    pub(super) fn empty(&self, peer: PeerId) {
+        let amount = Currency::XTS.micros(self.balance(peer)).unwrap();
+        self.act(|_, cx| {
+            let transfer = Transfer {
+                id: TransferId(timed(cx.now, &[250; 32])),
+                debit: account(AccountKind::Customer, peer),
+                credit: account(AccountKind::World, PeerId([0; 32])),
+                amount,
+                reason: Reason(2),
+                reference: [0; 32],
+                at: cx.now,
+                hold: None,
+            };
+            Ledger(&mut *cx.tx).post(transfer)?;
+            Ok(())
+        })
+        .unwrap();
+    }
+
     pub(super) fn is_suspended(&self, peer: PeerId) -> bool {
         let books = self.books.lock().unwrap();
         books.reader().account(account(AccountKind::Customer, peer)).unwrap().is_some_and(|account| account.frozen)
@@ -305,6 +325,7 @@ impl Bank {
             clearing::kind::ENROL,
             kind::OPEN,
             said::kind::PAYOUT,
+            said::kind::DEPOSIT,
             draft::kind::RECONCILE,
             draft::kind::CLOSE,
             draft::kind::STOP,

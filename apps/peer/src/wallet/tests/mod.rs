@@ -9,6 +9,7 @@ mod coupons;
 mod crashes;
 mod files;
 mod limits;
+mod means;
 mod presence;
 mod real;
 mod singles;
