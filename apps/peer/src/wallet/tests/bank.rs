@@ -483,11 +483,12 @@ fn answer(
         }
         said::kind::STATEMENT => {
             let found = cx.tx.account(account(AccountKind::Customer, sender))?;
+            let suspended = found.as_ref().is_some_and(|account| account.frozen);
             let balance = found.and_then(|account| account.balance_amount()).unwrap_or(Currency::XTS.zero());
             let zero = Currency::XTS.zero();
             let balances = Balances { balance, held: zero, deposit: zero };
             let lines = Bounded::empty();
-            wire::encode(&Statement { balances, suspended: false, lines, last: 0, time: cx.now })
+            wire::encode(&Statement { balances, suspended, lines, last: 0, time: cx.now })
         }
         _ => return Err(Refusal::new(Code::Unknown, "no such request").into()),
     })

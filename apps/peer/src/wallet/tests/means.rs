@@ -154,3 +154,22 @@ async fn a_copy_that_was_the_present_one_just_now_does_not_ask_again() {
     payer.pay_draft(&purchase(&payee, 4)).await.unwrap();
     assert_eq!(asked(), 2);
 }
+
+#[tokio::test]
+async fn a_suspended_account_asks_for_no_payment_and_counts_none() {
+    let world = World::new();
+    let (payer, payee) = with_a_million(&world).await;
+    let it = over(&payee, 1, 800_000);
+    let handed = payer.pay_draft(&it).await.unwrap();
+    payee.take(handed, expected(&it)).await.unwrap();
+    world.bank.empty(payer.me());
+    payee.deposit_drafts(&*world.bank).await.unwrap();
+    assert!(payer.statement(&*world.bank, None, 1).await.unwrap().suspended);
+    let frames = world.bank.frames();
+    let answer = payer.pay_clearing(&*world.bank, &over(&payee, 2, 1_000)).await;
+    let Err(WalletError::Refused(why)) = answer else { panic!("{answer:?}") };
+    assert_eq!((why.code, why.money), (Code::Suspended, Money::Unmoved));
+    assert_eq!(world.bank.frames(), frames, "nothing was asked");
+    assert_eq!(payer.budget(None).await.unwrap().spent, micros(800_000));
+    assert!(payer.payment(payee.me(), over(&payee, 2, 1_000).order, 0).await.unwrap().is_none());
+}
