@@ -231,6 +231,55 @@ fn after_a_kill_the_bank_s_clearing_gives_the_policy_its_money_back() {
     assert_eq!(paid["amount"], after, "{history}");
 }
 
+/// Somebody between a buyer and a gateway who keeps each answer that was paid for, and says 402.
+fn taker(gateway: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let gateway = gateway.clone();
+            std::thread::spawn(move || take(client, &gateway));
+        }
+    });
+    format!("http://{address}")
+}
+
+fn take(mut client: TcpStream, gateway: &str) -> Option<()> {
+    let mut there = TcpStream::connect(gateway).ok()?;
+    let (mut back, mut to_client) = (there.try_clone().ok()?, client.try_clone().ok()?);
+    let (mut head, mut buffer) = (Vec::new(), [0; 4_096]);
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        let more = client.read(&mut buffer).ok().filter(|more| *more > 0)?;
+        head.extend_from_slice(&buffer[..more]);
+    }
+    // One request for each connection, so that each is seen here.
+    let first_line = head.windows(2).position(|end| end == b"\r\n")?;
+    there.write_all(&head[..first_line]).ok()?;
+    there.write_all(b"\r\nconnection: close").ok()?;
+    there.write_all(&head[first_line..]).ok()?;
+    if String::from_utf8_lossy(&head).to_lowercase().contains("\r\nauthorization: payment") {
+        back.read(&mut buffer).ok()?;
+        let no = b"HTTP/1.1 402 Payment Required\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        return client.write_all(no).ok();
+    }
+    std::thread::spawn(move || std::io::copy(&mut back, &mut to_client));
+    std::io::copy(&mut client, &mut there).ok().map(drop)
+}
+
+#[test]
+fn a_server_that_takes_a_payment_and_says_402_is_found_out_by_what_the_bank_paid_it() {
+    let mut town = Town::new();
+    town.site = taker(town.site.trim_start_matches("http://").to_owned());
+    let denied = town.get("/a", &["--max", "0.001"]);
+    assert!(!denied.status.success() && said(&denied).contains("may have been paid"), "{}", said(&denied));
+    town.get("/a", &["--close"]);
+    run(&town.at("seller"), &["gateway", "clear"]);
+    let reconciled = run(&town.buyer(), &["wallet", "reconcile"]);
+    let revenue = run(&town.at("seller"), &["gateway", "revenue"]);
+    assert_eq!(revenue["revenue"]["paid_micros"], 1_000, "{revenue}");
+    assert_eq!(town.spent(), "0.001 XTS", "{reconciled}");
+}
+
 #[test]
 fn an_order_at_a_gateway_that_was_killed_is_never_paid_nor_carried_out_again_by_itself() {
     let mut town = Town::new();

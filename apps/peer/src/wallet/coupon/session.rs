@@ -290,10 +290,11 @@ impl CouponSession {
         Ok(info)
     }
 
-    /// What is to be asked of the bank, if the books count units that have no receipt.
+    /// What is to be asked of the bank, if more may be cleared than there are receipts for: a seller's
+    /// word that it took nothing, or gave something back, is checked by what the bank pays it.
     fn in_doubt(&self, held: &Held, info: &SessionInfo) -> Result<Option<EndedRow>, WalletError> {
         let charged = held.tally.charged;
-        if held.spender.state().used() <= charged {
+        if held.spender.state().at_risk() <= charged {
             return Ok(None);
         }
         let said = held.spender.authorisation().peek().map(|authorisation| authorisation.answer);
