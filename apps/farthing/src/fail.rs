@@ -219,7 +219,7 @@ impl From<Refusal> for Failure {
         };
         let next = match refusal.remedy {
             Remedy::Stop => None,
-            Remedy::Again => Some("run the same command again in a moment"),
+            Remedy::Again => Some("run the same command again, when the message says or in a moment"),
             Remedy::Mend => Some("correct what the message names and try again"),
             Remedy::Fund => Some("put money into the account: farthing wallet fund AMOUNT"),
             Remedy::Renew => Some("run the same command again; the certificate is renewed by itself"),

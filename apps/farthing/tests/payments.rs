@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use common::country::Country;
 use common::town::{Town, code, in_words, micros, said};
 use common::wire::{Harm, Way};
 use common::{Served, at, run};
@@ -427,4 +428,20 @@ fn what_waits_is_handed_over_where_the_payee_is_said_to_be() {
     assert_eq!(code(&at(&alice).args(["pay", "--resume"]).output().unwrap()), Some(5));
     let resumed = run(&alice, &["pay", "--resume", "--at", text_address(&open)]);
     assert_eq!(text(&resumed["payments"][0], "state"), "received");
+}
+
+#[test]
+fn a_key_for_clearing_that_the_bank_replaced_costs_a_payer_no_second_command() {
+    let country = Country::of(1);
+    let (alice, bob) = (country.at("alice"), country.at("bob"));
+    run(&bob, &["--bank", country.url(0), "wallet", "init"]);
+    let open = door(&bob, &peer_address());
+    run(&alice, &["contacts", "add", "bob", text(&open.ready, "peer"), "--at", text_address(&open)]);
+    let pay = ["pay", "bob", "0.05", "--scheme", "clearing"];
+    run(&alice, &pay);
+    let before = balance(&alice);
+    let peer = text(&run(&alice, &["wallet", "show"]), "peer").to_owned();
+    country.asked(0, &["rotate-key", &peer]);
+    assert_eq!(text(&run(&alice, &pay), "state"), "received");
+    assert_eq!(balance(&alice), before - 50_000);
 }

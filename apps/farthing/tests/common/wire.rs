@@ -69,7 +69,8 @@ fn carry(mut from: TcpStream, bank: &str, harm: &Mutex<Harm>) -> Option<()> {
     to.write_all(&body).ok()?;
     let mut answer = Vec::new();
     to.read_to_end(&mut answer).ok()?;
-    match *harm.lock().ok()? {
+    let harm = *harm.lock().ok()?;
+    match harm {
         Harm::Drops if head.starts_with("POST /clearing") => return None,
         Harm::Forges if head.starts_with("POST /clearing") => *answer.last_mut()? ^= 1,
         _ => {}
