@@ -258,7 +258,7 @@ fn take(mut client: TcpStream, gateway: &str) -> Option<()> {
     there.write_all(b"\r\nconnection: close").ok()?;
     there.write_all(&head[first_line..]).ok()?;
     if String::from_utf8_lossy(&head).to_lowercase().contains("\r\nauthorization: payment") {
-        back.read(&mut buffer).ok()?;
+        back.read(&mut buffer).ok().filter(|answered| *answered > 0)?;
         let no = b"HTTP/1.1 402 Payment Required\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
         return client.write_all(no).ok();
     }
