@@ -85,11 +85,16 @@ fn settle(country: &Country, bank: usize, with: usize, way: &str) {
 fn a_draft_that_its_payor_no_longer_covers_bounces_and_nobody_owes_anything() {
     let country = Country::new();
     country.open_accounts();
+    let (alice, copy) = (country.at("alice"), country.at("alice.copy"));
+    let file = country.at("alice.backup");
+    run(&alice, &["wallet", "backup", file.to_str().unwrap()]);
     let cheque = country.cheque("0.4 XTS", 1);
-    let alice = country.at("alice");
     let left = country.balance("alice") - 100_000;
     let all = format!("{}.{:06} XTS", left / 1_000_000, left % 1_000_000);
-    run(&alice, &["wallet", "payout", &all, "--to", "away"]);
+    // A wallet keeps back what it has promised; one restored from before the promise does not know of it.
+    run(&copy, &["--bank", country.url(0), "wallet", "restore", file.to_str().unwrap()]);
+    run(&copy, &["wallet", "reconcile"]);
+    run(&copy, &["wallet", "payout", &all, "--to", "away"]);
     assert!(matches!(country.present(&cheque), Answer::Pending { .. }));
     assert_eq!(country.fate(&cheque), Fate::Bounced(Code::Funds));
     assert_eq!((country.balance("alice"), country.balance("carol")), (100_000, 0));

@@ -25,7 +25,9 @@ fn a_delegate_pays_at_several_sites_and_its_owner_takes_back_all_that_is_left() 
     assert_eq!(micros(&run(&buyer, &["wallet", "show"]), "spent"), 5_000);
     for url in [&first, &second] {
         let refused = in_words(&elsewhere, &["get", url, "--wallet", file]);
-        assert_eq!(code(&refused), Some(6), "what was taken back was spent: {refused:?}");
+        // There is no money, or, once it asks the bank, it hears that its owner has taken over.
+        assert!(matches!(code(&refused), Some(6 | 7)), "what was taken back was spent: {refused:?}");
+        assert!(said(&refused).contains("nothing was paid"), "{refused:?}");
         assert!(!said(&refused).contains("wallet fund"), "its program cannot put money in: {refused:?}");
     }
 }

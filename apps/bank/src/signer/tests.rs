@@ -143,8 +143,9 @@ async fn server_starts_a_signer_again_that_died_and_refuses_one_that_forges() {
     let authority = crate::home::open_authority(home.path(), &Unlock::insecure()).unwrap();
     let ready = || Said::Ready(home.authority());
     let signed = Said::Signed(authority.sign(home.network(), &body));
-    // Dies after each signature: every certificate takes a new process.
-    let dies = script(&dir, "dies", &[ready(), signed], "read x");
+    // Dies after each signature, once it has read what it was sent: every certificate takes a new process.
+    let sent: usize = [greeting(&home, None), wire::encode(&body)].iter().map(|frame| 4 + frame.len()).sum();
+    let dies = script(&dir, "dies", &[ready(), signed], &format!("head -c {sent} > /dev/null"));
     let signer = child(&home, "/bin/sh", &["-c", &dies]);
     for _ in 0..3 {
         assert!(signer.sign(body.clone()).await.is_ok());
